@@ -1,0 +1,58 @@
+"""Run the notebook, save its outputs, and bring its pictures up to date.
+
+    python tests/refresh.py
+
+executes the notebook from top to bottom and saves it in place. Then it writes
+the figures that README.md shows to images/, each named after the id of its
+cell, and the figure that opens the notebook into the cell "teaser".
+"""
+
+import base64
+import re
+from pathlib import Path
+
+import nbformat
+from nbclient import NotebookClient
+
+ROOT = Path(__file__).resolve().parent.parent
+NOTEBOOK = ROOT / "MNIST_digit_classification.ipynb"
+TEASER = "sample-predictions"
+
+
+def figures(notebook):
+    """Return the PNG figure of each cell that has one, as {cell id: base64}."""
+    return {
+        cell.id: output.data["image/png"].replace("\n", "")
+        for cell in notebook.cells
+        for output in cell.get("outputs", [])
+        if "image/png" in output.get("data", {})
+    }
+
+
+def readme_images():
+    """Return the names, without ending, of the images that README.md shows."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    return sorted(set(re.findall(r"images/([\w-]+)\.png", readme)))
+
+
+def main():
+    notebook = nbformat.read(NOTEBOOK, as_version=4)
+    client = NotebookClient(
+        notebook,
+        kernel_name="python3",
+        record_timing=False,
+        resources={"metadata": {"path": ROOT}},
+    )
+    client.execute()
+
+    pictures = figures(notebook)
+    for name in readme_images():
+        picture = base64.b64decode(pictures[name])
+        (ROOT / "images" / f"{name}.png").write_bytes(picture)
+    (teaser,) = (cell for cell in notebook.cells if cell.id == "teaser")
+    teaser.source = re.sub(r"base64,[^)]*", f"base64,{pictures[TEASER]}", teaser.source)
+    nbformat.write(notebook, NOTEBOOK)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,143 @@
+"""Checks of the notebook's file, and of the notebook without MNIST.
+
+The comparison of its outputs is nbval's: see pytest.ini and sanitize.cfg.
+"""
+
+import base64
+import os
+import re
+import runpy
+import subprocess
+import sys
+
+import keras
+import nbformat
+import pytest
+from nbconvert import PythonExporter
+from refresh import NOTEBOOK, ROOT, TEASER, figures, readme_images
+
+notebook = nbformat.read(NOTEBOOK, as_version=4)
+code_cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def test_is_valid():
+    nbformat.validate(notebook)
+
+
+def test_was_executed_in_order():
+    counts = [cell.execution_count for cell in code_cells]
+    assert counts == list(range(1, len(code_cells) + 1))
+
+
+def test_has_no_errors_or_log_lines():
+    for cell in code_cells:
+        for output in cell.outputs:
+            assert output.output_type != "error", cell.id
+            assert output.get("name") != "stderr", cell.id
+
+
+def test_has_no_magics_or_shell_commands():
+    for cell in code_cells:
+        assert not re.search(r"^\s*[%!]", cell.source, re.MULTILINE), cell.id
+
+
+def test_has_no_path_of_a_machine():
+    text = NOTEBOOK.read_text(encoding="utf-8")
+    assert not re.search(r"(?<![\w~$.])/(?:root|home|Users|tmp|work)/\w", text)
+    assert not re.search(r"[A-Z]:\\{1,4}\w+\\", text)
+
+
+def test_is_small():
+    assert NOTEBOOK.stat().st_size < 1_500_000
+
+
+def test_ignores_few_outputs():
+    ignored = [
+        cell.id
+        for cell in code_cells
+        if "nbval-ignore-output" in cell.metadata.get("tags", [])
+        or "NBVAL_IGNORE_OUTPUT" in cell.source
+    ]
+    assert len(ignored) <= 3, ignored
+
+
+def test_images_are_the_notebooks_own_figures():
+    assert sorted(path.stem for path in (ROOT / "images").iterdir()) == readme_images()
+    for name in readme_images():
+        picture = base64.b64decode(figures(notebook)[name])
+        assert (ROOT / "images" / f"{name}.png").read_bytes() == picture, name
+
+
+def test_teaser_is_the_notebooks_own_figure():
+    (teaser,) = (cell for cell in notebook.cells if cell.id == "teaser")
+    assert f"(data:image/png;base64,{figures(notebook)[TEASER]})" in teaser.source
+
+
+@pytest.fixture(scope="module")
+def script_output(tmp_path_factory):
+    """What the notebook prints, run as a script without network and cache."""
+    home = tmp_path_factory.mktemp("home")
+    script = home / "notebook.py"
+    source, _ = PythonExporter().from_notebook_node(notebook)
+    script.write_text(source, encoding="utf-8")
+    nowhere = "http://127.0.0.1:9"
+    run = subprocess.run(
+        [sys.executable, script],
+        check=False,
+        cwd=home,
+        env=os.environ
+        | {"HOME": str(home), "USERPROFILE": str(home), "KERAS_HOME": str(home)}
+        | {"http_proxy": nowhere, "https_proxy": nowhere, "MPLBACKEND": "agg"}
+        | {"PYTHONIOENCODING": "utf-8"},
+        capture_output=True,
+        encoding="utf-8",
+    )
+    assert run.returncode == 0, run.stderr
+    return run.stdout
+
+
+def test_says_in_one_sentence_that_mnist_cannot_be_had(script_output):
+    (message,) = re.findall(
+        r"^MNIST could not be loaded.*$", script_output, re.MULTILINE
+    )
+    assert "scikit-learn" in message
+    assert "connect to the internet" in message
+
+
+def test_learns_scikit_learns_digits_without_mnist(script_output):
+    accuracy = re.search(r"Test accuracy: ([\d.]+)%", script_output)
+    assert float(accuracy[1]) >= 90
+
+
+@pytest.fixture(scope="module")
+def build_model(tmp_path_factory):
+    """The notebook's own `build_model`."""
+    (cell,) = (cell for cell in code_cells if cell.id == "build-model")
+    script = tmp_path_factory.mktemp("script") / "build_model.py"
+    script.write_text(cell.source, encoding="utf-8")
+    return runpy.run_path(script, init_globals={"keras": keras})["build_model"]
+
+
+@pytest.mark.parametrize("hidden_units", [(), (128,), (64, 32, 16)])
+def test_builds_the_layers_asked_for(build_model, hidden_units):
+    model = build_model(hidden_units, activation="tanh")
+    *hidden, output = [layer for layer in model.layers if hasattr(layer, "units")]
+    assert tuple(layer.units for layer in hidden) == hidden_units
+    assert {layer.activation.__name__ for layer in hidden} <= {"tanh"}
+    assert model.output_shape == (None, 10)
+    assert output.activation.__name__ == "softmax"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"hidden_units": (0,)}, ValueError, "whole number"),
+        ({"hidden_units": (-5,)}, ValueError, "whole number"),
+        ({"hidden_units": (1.5,)}, ValueError, "whole number"),
+        ({"hidden_units": 128}, TypeError, "not iterable"),
+        ({"activation": "rleu"}, ValueError, "activation.*rleu"),
+    ],
+)
+def test_bad_input_ends_in_a_clear_error(build_model, arguments, error, message):
+    with pytest.raises(error, match=message):
+        build_model(**arguments)
