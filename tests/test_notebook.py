@@ -9,15 +9,27 @@ import re
 import runpy
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 
-import keras
 import nbformat
 import pytest
 from nbconvert import PythonExporter
 from refresh import NOTEBOOK, ROOT, TEASER, figures, readme_images
 
 notebook = nbformat.read(NOTEBOOK, as_version=4)
+cells = {cell.id: cell for cell in notebook.cells}
 code_cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def run_cells(*ids):
+    """Run the notebook's imports and these cells; return the names they define."""
+    ids = ("import-keras", "import-rest", *ids)
+    with tempfile.TemporaryDirectory() as folder:
+        script = Path(folder, "cells.py")
+        source = "\n".join(cells[cell_id].source for cell_id in ids)
+        script.write_text(source, encoding="utf-8")
+        return runpy.run_path(str(script))
 
 
 def test_is_valid():
@@ -69,8 +81,8 @@ def test_images_are_the_notebooks_own_figures():
 
 
 def test_teaser_is_the_notebooks_own_figure():
-    (teaser,) = (cell for cell in notebook.cells if cell.id == "teaser")
-    assert f"(data:image/png;base64,{figures(notebook)[TEASER]})" in teaser.source
+    picture = f"(data:image/png;base64,{figures(notebook)[TEASER]})"
+    assert picture in cells["teaser"].source
 
 
 @pytest.fixture(scope="module")
@@ -110,12 +122,8 @@ def test_learns_scikit_learns_digits_without_mnist(script_output):
 
 
 @pytest.fixture(scope="module")
-def build_model(tmp_path_factory):
-    """The notebook's own `build_model`."""
-    (cell,) = (cell for cell in code_cells if cell.id == "build-model")
-    script = tmp_path_factory.mktemp("script") / "build_model.py"
-    script.write_text(cell.source, encoding="utf-8")
-    return runpy.run_path(script, init_globals={"keras": keras})["build_model"]
+def build_model():
+    return run_cells("build-model")["build_model"]
 
 
 @pytest.mark.parametrize("hidden_units", [(), (128,), (64, 32, 16)])
