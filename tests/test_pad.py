@@ -153,7 +153,8 @@ def test_page_has_the_network_that_was_trained(network, notebook_names):
         network.predict(prepared, verbose=0).argmax(axis=1) == digits.target
     )
     printed = re.search(
-        r"augmented, prepared: ([\d.]+)%", cells["other-writers-words"].outputs[0].text
+        r"best network, prepared: ([\d.]+)%",
+        cells["other-writers-words"].outputs[0].text,
     )[1]
     assert 100 * right == pytest.approx(float(printed), abs=0.1)
 
