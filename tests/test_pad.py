@@ -13,6 +13,7 @@ from PIL import Image, ImageDraw
 from refresh import NOTEBOOK
 from sklearn.datasets import load_digits
 from test_notebook import cells, run_cells
+from test_prepare_digit import STEPS
 
 playwright = pytest.importorskip("playwright.sync_api", reason="no playwright here")
 BROWSERS = ["chromium", "chromium-browser", "google-chrome", "chrome"]
@@ -92,15 +93,7 @@ def page(tmp_path_factory):
 @pytest.fixture(scope="module")
 def notebook_names():
     """The functions of the notebook that the pad copies in JavaScript."""
-    return run_cells(
-        "to-pixels",
-        "to-grey",
-        "paper-brightness",
-        "spread",
-        "find-ink",
-        "prepare-digit",
-        "build-convolutional",
-    )
+    return run_cells(*STEPS, "build-convolutional")
 
 
 @pytest.fixture(scope="module")
