@@ -29,6 +29,15 @@ def figures(notebook):
     }
 
 
+def printed(notebook):
+    """Return what the code cells of a notebook print, as {cell id: text}."""
+    return {
+        cell.id: "".join(o.text for o in cell.outputs if o.output_type == "stream")
+        for cell in notebook.cells
+        if cell.cell_type == "code"
+    }
+
+
 def readme_images():
     """Return the names, without ending, of the images that README.md shows."""
     readme = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -4,15 +4,15 @@ import base64
 import json
 import re
 import shutil
+from contextlib import contextmanager
 
 import keras
 import numpy as np
 import pytest
 from nbconvert import HTMLExporter
 from PIL import Image, ImageDraw
-from refresh import NOTEBOOK
 from sklearn.datasets import load_digits
-from test_notebook import cells, run_cells
+from test_notebook import run_cells
 from test_prepare_digit import STEPS
 
 playwright = pytest.importorskip("playwright.sync_api", reason="no playwright here")
@@ -69,24 +69,37 @@ STROKES = {
 }
 
 
-@pytest.fixture(scope="module")
-def page(tmp_path_factory):
-    """The notebook as a page in Chromium; a script error there fails the test."""
-    html, _ = HTMLExporter().from_filename(str(NOTEBOOK))
-    path = tmp_path_factory.mktemp("page") / "notebook.html"
-    path.write_text(html, encoding="utf-8")
-    errors = []
+@contextmanager
+def open_browser():
+    """Start Chromium."""
     with playwright.sync_playwright() as driver:
         browser = driver.chromium.launch(
             executable_path=browser_path,
             args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
         )
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def outputs(executed):
+    """What the notebook's cells put out, as {cell id: outputs}."""
+    return {cell.id: cell.get("outputs") for cell in executed.cells}
+
+
+@pytest.fixture(scope="module")
+def page(executed, tmp_path_factory):
+    """The notebook as a page in Chromium; a script error there fails the test."""
+    html, _ = HTMLExporter().from_notebook_node(executed)
+    path = tmp_path_factory.mktemp("page") / "notebook.html"
+    path.write_text(html, encoding="utf-8")
+    errors = []
+    with open_browser() as browser:
         page = browser.new_page(offline=True)
         page.on("pageerror", lambda error: errors.append(error))
         page.goto(path.as_uri(), wait_until="domcontentloaded")
         page.wait_for_selector(".digit-pad[data-ready]")
         yield page
-        browser.close()
     assert not errors
 
 
@@ -97,9 +110,9 @@ def notebook_names():
 
 
 @pytest.fixture(scope="module")
-def network(notebook_names):
+def network(notebook_names, outputs):
     """The network in the page, as a Keras model."""
-    html = cells["pad"].outputs[0].data["text/html"]
+    html = outputs["pad"][0].data["text/html"]
     layer_sizes = json.loads(re.search(r"layerSizes = (\[.*\]),", html)[1])
     text = re.search(r'atob\("([^"]+)"\)', html)[1]
     weights = np.frombuffer(base64.b64decode(text), dtype="<f4")
@@ -127,6 +140,19 @@ def answer(page):
     return page.evaluate("document.querySelector('.digit-pad output').value")
 
 
+def draw(page, strokes):
+    """Clear the pad, draw strokes on it, and return what it says about them."""
+    page.get_by_role("button", name="Clear").click()
+    box = page.locator(".digit-pad canvas").first.bounding_box()
+    for (x, y), *corners in strokes:
+        page.mouse.move(box["x"] + x, box["y"] + y)
+        page.mouse.down()
+        for x, y in corners:
+            page.mouse.move(box["x"] + x, box["y"] + y, steps=5)
+        page.mouse.up()
+    return answer(page)
+
+
 def drawings(n):
     """Return n drawings of random strokes, as uint8 arrays of 280×280 pixels."""
     rng = np.random.default_rng(0)
@@ -139,7 +165,7 @@ def drawings(n):
         yield np.asarray(large.reduce(4))
 
 
-def test_page_has_the_network_that_was_trained(network, notebook_names):
+def test_page_has_the_network_that_was_trained(network, notebook_names, outputs):
     digits = load_digits()
     prepared = np.stack([notebook_names["prepare_digit"](i) for i in digits.images])
     right = np.mean(
@@ -147,7 +173,7 @@ def test_page_has_the_network_that_was_trained(network, notebook_names):
     )
     printed = re.search(
         r"best network, prepared: ([\d.]+)%",
-        cells["other-writers-words"].outputs[0].text,
+        outputs["other-writers-words"][0].text,
     )[1]
     assert 100 * right == pytest.approx(float(printed), abs=0.1)
 
@@ -180,19 +206,7 @@ def test_preparation_gives_what_python_gives(page, network, notebook_names):
 
 
 def test_reads_drawn_digits(page):
-    canvas = page.locator(".digit-pad canvas").first
-    canvas.scroll_into_view_if_needed()
-    box = canvas.bounding_box()
-    answers = {}
-    for digit, strokes in STROKES.items():
-        page.get_by_role("button", name="Clear").click()
-        for (x, y), *corners in strokes:
-            page.mouse.move(box["x"] + x, box["y"] + y)
-            page.mouse.down()
-            for x, y in corners:
-                page.mouse.move(box["x"] + x, box["y"] + y, steps=5)
-            page.mouse.up()
-        answers[digit] = answer(page)
+    answers = {digit: draw(page, strokes) for digit, strokes in STROKES.items()}
     right = [digit for digit, said in answers.items() if said == f"This is a {digit}."]
     assert len(right) >= 9, answers
 

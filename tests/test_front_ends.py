@@ -1,0 +1,105 @@
+"""Runs the notebook in JupyterLab, in a real browser, by its menu.
+
+    python -m pytest -m slow tests/test_front_ends.py
+
+As a plain script the notebook runs in test_notebook.py.
+"""
+
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+
+import nbformat
+import pytest
+from refresh import NOTEBOOK, figures
+from test_pad import STROKES, draw, open_browser
+from test_pad import pytestmark as needs_browser
+
+pytestmark = [pytest.mark.slow, needs_browser]
+
+PANEL = 'document.querySelector(".jp-NotebookPanel .jp-WindowedPanel-outer")'
+AT_END = f"(p => p.scrollTop + p.clientHeight >= p.scrollHeight - 5)({PANEL})"
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory):
+    """The address of a JupyterLab on a copy of the notebook without outputs, and the copy."""
+    folder = tmp_path_factory.mktemp("lab")
+    copy = nbformat.read(NOTEBOOK, as_version=4)
+    for cell in copy.cells:
+        if cell.cell_type == "code":
+            cell.outputs, cell.execution_count = [], None
+    nbformat.write(copy, folder / NOTEBOOK.name)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    options = ["--no-browser", "--allow-root", "--IdentityProvider.token="]
+    server = subprocess.Popen(
+        [sys.executable, "-m", "jupyter", "lab", *options, f"--port={port}"],
+        cwd=folder,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    address = f"http://127.0.0.1:{port}"
+    for _ in range(60):
+        try:
+            urllib.request.urlopen(f"{address}/api", timeout=10)
+            break
+        except OSError:
+            time.sleep(1)
+    yield f"{address}/lab/tree/{NOTEBOOK.name}", folder / NOTEBOOK.name
+    server.terminate()
+    server.wait()
+
+
+@pytest.fixture(scope="module")
+def page(lab):
+    """The notebook in JupyterLab, after *Run All Cells* and *Save*."""
+    address, _ = lab
+    with open_browser() as browser:
+        page = browser.new_page(viewport={"width": 1300, "height": 900})
+        page.goto(address)
+        page.wait_for_selector(".jp-CodeCell", timeout=120_000)
+        page.wait_for_selector('[data-status="idle"]', timeout=120_000)
+        page.get_by_role("menuitem", name="Run", exact=True).click()
+        page.locator(".lm-Menu-itemLabel", has_text="Run All Cells").first.click()
+        page.wait_for_selector('[data-status="busy"]')
+        page.wait_for_selector('[data-status="idle"]', timeout=600_000)
+        page.keyboard.press("Control+s")
+        page.wait_for_selector(".jp-mod-dirty", state="detached")
+        yield page
+
+
+def test_runs_all_cells_without_errors(page, lab):
+    saved = nbformat.read(lab[1], as_version=4)
+    cells = [cell for cell in saved.cells if cell.cell_type == "code"]
+    assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
+    for cell in cells:
+        for output in cell.outputs:
+            assert output.output_type != "error", cell.id
+            assert output.get("name") != "stderr", cell.id
+    reference = nbformat.read(NOTEBOOK, as_version=4)
+    assert figures(saved).keys() == figures(reference).keys()
+
+
+def test_shows_all_figures(page, lab):
+    pictures = figures(nbformat.read(lab[1], as_version=4)).values()
+    hidden = {f"data:image/png;base64,{picture}" for picture in pictures}
+    page.evaluate(f"{PANEL}.scrollTop = 0")
+    while not page.evaluate(AT_END):
+        shown = "images => images.filter((i) => i.naturalWidth).map((i) => i.src)"
+        hidden -= set(page.eval_on_selector_all(".jp-OutputArea img", shown))
+        page.evaluate(f"{PANEL}.scrollTop += 400")
+        page.wait_for_timeout(100)
+    assert not hidden
+
+
+def test_pad_reads_a_drawn_digit(page):
+    canvas = page.locator(".digit-pad canvas").first
+    while not canvas.is_visible():
+        page.evaluate(f"{PANEL}.scrollTop -= 400")
+        page.wait_for_timeout(100)
+    canvas.scroll_into_view_if_needed()
+    assert draw(page, STROKES[7]) == "This is a 7."
