@@ -55,9 +55,12 @@ class Watch(keras.callbacks.Callback):
         self.note()
 
 
-def notebook_networks():
+def notebook_networks(seed):
     """Yield (name, model, learning rate, options of `fit`) as in the notebook."""
-    names = run_cells("build-model", "augmentation", "cosine", "build-convolutional")
+    names = run_cells(
+        "seed", "build-model", "augmentation", "cosine", "build-convolutional"
+    )
+    keras.utils.set_random_seed(seed)
     names["cosine_schedule"].__globals__["x_train"] = x_train
     cosine, augmentation = names["cosine_schedule"], names["augmentation"]
     dense, convolutional = names["build_model"], names["build_convolutional"]
@@ -162,8 +165,7 @@ def main(repeats=3):
     bar = keras.utils.Progbar(repeats * (5 + len(peers)), unit_name="network")
     own, others = {}, {}
     for seed in range(repeats):
-        keras.utils.set_random_seed(seed)
-        for name, model, rate, options in notebook_networks():
+        for name, model, rate, options in notebook_networks(seed):
             adam, watch = keras.optimizers.Adam(rate), Watch()
             loss = "categorical_crossentropy"
             model.compile(adam, loss, metrics=["accuracy"], steps_per_execution=32)

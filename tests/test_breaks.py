@@ -53,13 +53,13 @@ DATA = {
         "load-mnist",
         "= train, test",
         "= train, test\ntrain_labels[100:][train_labels[100:] == 9] = 4",
-        "counts",
+        "counts-words",
     ),
     "images mirrored": (
         "load-mnist",
         "= train, test",
         "= train, test\ntrain_images = train_images[..., ::-1]",
-        "first-digits",
+        "figure first-digits",
     ),
     "test images mirrored": (
         "scale",
@@ -97,8 +97,8 @@ NETWORK = {
     "another layer": ("summary", "build_model()", "build_model((128, 64))", "summary"),
     "half the width": ("build-model", "(128,), act", "(64,), act", "summary"),
     "sigmoid": ("build-model", 'activation="relu"', 'activation="sigmoid"', "fit"),
-    "tanh": ("build-model", 'activation="relu"', 'activation="tanh"', "fit"),
-    "no softmax": ("build-model", '"softmax"', '"sigmoid"', "fit"),
+    "tanh": ("build-model", 'activation="relu"', 'activation="tanh"', "curves-words"),
+    "no softmax": ("build-model", '"softmax"', '"sigmoid"', "predict"),
 }
 TRAINING = {
     "half the epochs": ("compile", "EPOCHS = 10", "EPOCHS = 5", "fit"),
@@ -153,11 +153,17 @@ EVALUATION = {
     "a margin too small": ("margin", "1.96 *", "1.00 *", "margin", RECIPES),
 }
 FIGURES = {
+    "samples of other digits": (
+        "sample-predictions",
+        "show_images(test_images[:12]",
+        "show_images(test_images[1:13]",
+        "figure sample-predictions",
+    ),
     "labels of other digits above the samples": (
         "sample-predictions",
         "zip(predictions[:12]",
         "zip(predictions[1:13]",
-        "figure sample-predictions",
+        "sample-words",
     ),
     "training labels above other digits": (
         "first-digits",
@@ -247,7 +253,7 @@ LATER = {
         "prepare-digit",
         "y, x = ndimage.center_of_mass(small)",
         "y, x = 14.5, 14.5",
-        "other-writers-words",
+        "read-pictures-words",
         SCOREBOARD,
     ),
     "pad with the weights of an untrained network": (
