@@ -1,4 +1,4 @@
-"""Measure how the notebook's figures vary, and check the bands in sanitize.cfg.
+"""Measure how the notebook's figures vary, and check the bands in bands.cfg.
 
     python tests/bands.py FOLDER [runs]
 
@@ -9,17 +9,16 @@ about an hour on two cores. It runs on Linux, on a processor with AVX-512.
 
 Then it prints, for each number that has a band: mean, standard deviation (sd),
 smallest and largest value, the band, and how many sd it reaches below and above
-the mean. It complains of bands that reach less than 5 sd or more than 9 sd, and
-says how often a run would raise a false alarm if the numbers were normally
-distributed. At last it prints how much each picture differs from the saved one,
-beside its tolerance.
+the mean; inf where nothing lies beyond. A band is called narrow if it reaches less
+than 5 sd to a side, and wide if more than 9. The same follows for the pictures,
+whose tolerances are in test_pictures.py. At last it says how often a run would
+raise a false alarm if all these were normally distributed.
 """
 
 import os
 import re
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import nbformat
@@ -27,6 +26,7 @@ import numpy as np
 from nbval.plugin import get_sanitize_patterns
 from refresh import NOTEBOOK, ROOT, printed
 from scipy import stats
+from test_pictures import OTHER_NETWORK, open_figure, whole
 
 SETTINGS = {
     "as the machine is": {},
@@ -38,6 +38,8 @@ SETTINGS = {
 }
 NUMBER = re.compile(r"\d[\d,]*(?:\.\d+)?")
 NARROWEST, WIDEST = 5, 9  # sd
+FARTHEST = 3000  # steps of the last digit that are tried on each side
+VERSIONS = "import-rest"  # prints numbers that are not measured
 
 
 def run_notebook(seed, folder):
@@ -65,8 +67,9 @@ def run_notebook(seed, folder):
 
 def sanitizer():
     """Return the function that nbval applies to both sides of a comparison."""
-    text = (ROOT / "tests" / "sanitize.cfg").read_text(encoding="utf-8")
-    patterns = get_sanitize_patterns(text)
+    files = ROOT / "tests" / "sanitize.cfg", ROOT / "tests" / "bands.cfg"
+    texts = [file.read_text(encoding="utf-8") for file in files]
+    patterns = [pair for text in texts for pair in get_sanitize_patterns(text)]
 
     def sanitize(text):
         for pattern, replacement in patterns:
@@ -84,68 +87,89 @@ def band(text, place, sanitize):
     expected = sanitize(text)
 
     def accepts(candidate):
+        candidate = round(candidate, decimals) + 0.0  # not -0.0
         if candidate < 0:
             return False
         other = f"{candidate:{',' * (',' in number)}.{decimals}f}"
         return sanitize(text[: place.start()] + other + text[place.end() :]) == expected
 
     low = high = value
-    while accepts(low - step) and value - low < 3000 * step:
+    while accepts(low - step) and value - low < FARTHEST * step:
         low -= step
-    while accepts(high + step) and high - value < 3000 * step:
+    while accepts(high + step) and high - value < FARTHEST * step:
         high += step
-    return low, high, step
+    return round(low, decimals), round(high, decimals), step
 
 
-def measure(reference, runs):
-    """Yield (cell id, words before the number, values, low, high, step) per band."""
-    sanitize = sanitizer()
+def numbers_with_bands(reference, runs):
+    """Yield (name, values of the runs, low, high, step) for each number with a band.
+
+    Args:
+        reference: the notebook as saved.
+        runs: the notebook as executed with other seeds.
+    """
+    sanitize, runs = sanitizer(), [printed(run) for run in runs]
     for cell_id, text in printed(reference).items():
         lines = text.count("\n")
         texts = ["".join(run[cell_id].splitlines(True)[-lines:]) for run in runs]
-        numbers = [NUMBER.findall(other) for other in texts]
-        numbers = [n for n in numbers if len(n) == len(NUMBER.findall(text))]
+        found = [NUMBER.findall(other) for other in texts]
         for i, place in enumerate(NUMBER.finditer(text)):
-            values = [float(found[i].replace(",", "")) for found in numbers]
+            values = [float(numbers[i].replace(",", "")) for numbers in found]
             low, high, step = band(text, place, sanitize)
-            is_label = step == 1 and max(values) < 10 and high < 10
-            is_time = high - low >= 3000 * step
-            if low < high and not is_label and not is_time:
-                rest = text[place.end() :]
-                if (high, rest[:1]) in [(100, "%"), (1, " ")] or rest.startswith(
-                    f" of {high:.0f}."
-                ):
-                    high = np.inf  # more is not possible
-                line = text[: place.start()].splitlines()[-1:]
-                yield cell_id, "".join(line)[-28:], np.array(values), low, high, step
+            is_digit = step == 1 and max(values) < 10 and high < 10
+            is_time = high - low >= FARTHEST * step
+            if low == high or is_digit or is_time or cell_id == VERSIONS:
+                continue
+            rest, (*_, line) = text[place.end() :], text[: place.start()].split("\n")
+            if (high, rest[:1]) in [(100, "%"), (1, " ")] or rest[:7] == " of 10.":
+                high = np.inf  # more is not possible
+            yield f"{cell_id}: {line[-25:]}", values, low or -np.inf, high, step
+
+
+def pictures_with_tolerances(reference, runs):
+    """Yield the same for each figure: how much the runs' pictures differ as a whole."""
+    for cell_id, tolerance in OTHER_NETWORK.items():
+        saved = open_figure(reference, cell_id)
+        others = [open_figure(run, cell_id).resize(saved.size) for run in runs]
+        values = [whole(saved, other) for other in others]
+        yield f"figure {cell_id}", values, -np.inf, tolerance, 0
+
+
+def check(name, values, low, high, step):
+    """Print a line about a band; return how likely a value is to be outside."""
+    mean, sd = np.mean(values), np.std(values, ddof=1)
+    # Rounding hides how much a number varies by less than its last digit.
+    ends = mean - low + step / 2, high + step / 2 - mean
+    below, above = (end / max(sd, step / 4) for end in ends)
+    too_narrow = min(below, above) < NARROWEST
+    too_wide = any(WIDEST < end / max(sd, step / 2) < np.inf for end in ends)
+    print(
+        f"{name:46} {mean:9.5g} {sd:7.2g} {min(values):7.5g} {max(values):7.5g}   "
+        f"{low:8.5g} {high:8.5g} {below:5.1f} {above:5.1f}",
+        "narrow" if too_narrow else "wide" if too_wide else "",
+    )
+    return stats.norm.sf(below) + stats.norm.sf(above)
 
 
 def main(folder, n_runs=24):
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        list(pool.map(lambda seed: run_notebook(seed, folder), range(n_runs)))
-    notebooks = [nbformat.read(p, 4) for p in sorted(folder.glob("seed-??.ipynb"))]
+    for seed in range(n_runs):
+        run_notebook(seed, folder)
+    runs = [nbformat.read(path, 4) for path in sorted(folder.glob("seed-??.ipynb"))]
     reference = nbformat.read(NOTEBOOK, as_version=4)
 
     head = f"{'mean':>9} {'sd':>7} {'least':>7} {'most':>7}   {'band':^17}"
-    print(f"{'cell':22} {'number after':28} {head} below above")
-    false_alarms = 0
-    for cell_id, words, values, low, high, step in measure(
-        reference, [printed(notebook) for notebook in notebooks]
-    ):
-        # Rounding hides how much a number varies by less than its last digit.
-        mean, sd = values.mean(), max(values.std(ddof=1), step / 4)
-        below, above = (mean - low + step / 2) / sd, (high + step / 2 - mean) / sd
-        false_alarms += stats.norm.sf(below) + stats.norm.sf(above)
-        remark = (
-            " !" if min(below, above) < NARROWEST or max(below, above) > WIDEST else ""
+    print(f"{len(runs)} runs\n{'cell: words before':46} {head} below above")
+    bands = {
+        (tuple(values), low, high): (name, values, low, high, step)
+        for name, values, low, high, step in (
+            *numbers_with_bands(reference, runs),
+            *pictures_with_tolerances(reference, runs),
         )
-        print(
-            f"{cell_id:22} {words:28} {mean:9.5g} {sd:7.2g} {values.min():7.5g} "
-            f"{values.max():7.5g}   {low:8.5g} {high:8.5g} {below:5.1f} {above:5.1f}{remark}"
-        )
-    print(f"At most {10_000 * false_alarms:.2g} of 10,000 runs raise a false alarm.")
+    }
+    outside = [check(*band) for band in bands.values()]
+    print(f"At most {10_000 * sum(outside):.2g} of 10,000 runs raise a false alarm.")
 
 
 if __name__ == "__main__":

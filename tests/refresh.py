@@ -2,13 +2,16 @@
 
     python tests/refresh.py
 
-executes the notebook from top to bottom and saves it in place. Then it writes
-the figures that README.md shows to images/, each named after the id of its
-cell, and the figure that opens the notebook into the cell "teaser".
+executes the notebook from top to bottom and saves it in place, with the fingerprint
+of how this machine computes in its metadata. Then it writes the figures that
+README.md shows to images/, each named after the id of its cell, and the figure that
+opens the notebook into the cell "teaser".
 """
 
 import base64
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import nbformat
@@ -44,8 +47,17 @@ def readme_images():
     return sorted(set(re.findall(r"images/([\w-]+)\.png", readme)))
 
 
-def main():
-    notebook = nbformat.read(NOTEBOOK, as_version=4)
+def fingerprint():
+    """Return the fingerprint of how this machine computes, see fingerprint.py."""
+    command = [sys.executable, ROOT / "tests" / "fingerprint.py"]
+    run = subprocess.run(command, check=True, capture_output=True, text=True)
+    *_, fingerprint = run.stdout.split()
+    return fingerprint
+
+
+def execute(notebook):
+    """Run a notebook in place, and note how this machine computes."""
+    notebook.metadata["fingerprint"] = fingerprint()
     client = NotebookClient(
         notebook,
         kernel_name="python3",
@@ -54,6 +66,10 @@ def main():
     )
     client.execute()
 
+
+def main():
+    notebook = nbformat.read(NOTEBOOK, as_version=4)
+    execute(notebook)
     pictures = figures(notebook)
     for name in readme_images():
         picture = base64.b64decode(pictures[name])

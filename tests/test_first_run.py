@@ -13,6 +13,7 @@ import subprocess
 import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import keras
 import nbformat
@@ -40,7 +41,7 @@ urllib.request.urlretrieve = urlretrieve
 @pytest.fixture(scope="module")
 def mnist():
     """The bytes of mnist.npz."""
-    return open(keras.utils.get_file("mnist.npz", origin=NOWHERE), "rb").read()
+    return Path(keras.utils.get_file("mnist.npz", origin=NOWHERE)).read_bytes()
 
 
 @pytest.fixture(scope="module")

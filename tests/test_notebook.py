@@ -1,6 +1,6 @@
 """Checks of the notebook's file, and of the notebook without MNIST.
 
-The comparison of its outputs is nbval's: see pytest.ini and sanitize.cfg.
+The comparison of its outputs is nbval's: see pytest.ini and conftest.py.
 """
 
 import base64

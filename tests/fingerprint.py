@@ -1,0 +1,35 @@
+"""Print a fingerprint of how this machine computes.
+
+    python tests/fingerprint.py
+
+loads MNIST, trains two small networks, and prints a hash of their weights. Where
+it is the same as on the machine that saved the notebook's outputs, the notebook's
+figures are the same to the last digit. Another instruction set, number of cores or
+version may round or draw random numbers differently, and give another one.
+"""
+
+import hashlib
+import socket
+
+import keras
+from keras import layers
+
+socket.setdefaulttimeout(30)  # a blocked address may never answer
+(images, labels), _ = keras.datasets.mnist.load_data()
+
+keras.utils.set_random_seed(0)
+dense = [layers.Flatten(), layers.Dense(512, "relu"), layers.Dense(128, "relu")]
+convolutional = [
+    *(layers.Reshape((28, 28, 1)), layers.RandomRotation(0.03)),
+    *(layers.Conv2D(16, 5), layers.MaxPooling2D(), layers.BatchNormalization()),
+    *(layers.Conv2D(32, 3, activation="relu"), layers.Flatten()),
+]
+digest = hashlib.sha256()
+for hidden in (dense, convolutional):
+    output = layers.Dense(10, activation="softmax")
+    model = keras.Sequential([keras.Input((28, 28)), *hidden, output])
+    model.compile("adam", "sparse_categorical_crossentropy", steps_per_execution=32)
+    model.fit(images[:8192] / 255, labels[:8192], batch_size=128, verbose=0)
+    for weights in model.get_weights():
+        digest.update(weights.tobytes())
+print(digest.hexdigest())
