@@ -204,7 +204,7 @@ FIGURES = {
         "mistakes",
         'f"{t}, read {p} ',
         'f"{p}, read {t} ',
-        "figure mistakes",
+        "mistakes-words",
     ),
     "confusion matrix transposed in the figure": (
         "confusion-plot",
@@ -247,13 +247,6 @@ LATER = {
         "train-convolutional",
         DENSE,
     ),
-    "best network without augmentation": (
-        "train-both",
-        "Sequential([augmentation, build_convolutional(layer_sizes)])",
-        "Sequential([build_convolutional(layer_sizes)])",
-        "train-both",
-        CONVOLUTIONAL,
-    ),
     "no centring": (
         "prepare-digit",
         "y, x = ndimage.center_of_mass(small)",
@@ -270,6 +263,13 @@ LATER = {
     ),
 }
 SMALL = {
+    "best network without augmentation": (
+        "train-both",
+        "Sequential([augmentation, build_convolutional(layer_sizes)])",
+        "Sequential([build_convolutional(layer_sizes)])",
+        "train-both",
+        (*RECIPES, "train-convolutional", "filters", "filters-words"),
+    ),
     "another seed": ("seed", "SEED = 42", "SEED = 43", "curves-words"),
     "images not shuffled": (
         "fit",
@@ -281,9 +281,9 @@ SMALL = {
         "compile",
         "optimizers.Adam(",
         "optimizers.AdamW(",
-        "curves-words",
+        "fit",
     ),
-    "another batch size": ("fit", "=BATCH_SIZE", "=120", "curves-words"),
+    "another batch size": ("fit", "=BATCH_SIZE", "=120", "fit"),
 }
 WITHIN_BANDS = DATA | PREPARATION | NETWORK | TRAINING | EVALUATION | LATER
 TO_THE_LAST_DIGIT = FIGURES | SMALL
