@@ -5,7 +5,6 @@
 As a plain script the notebook runs in test_notebook.py.
 """
 
-import re
 import socket
 import subprocess
 import sys
@@ -64,12 +63,9 @@ def page(lab):
         page.goto(address)
         page.wait_for_selector(".jp-CodeCell", timeout=120_000)
         page.wait_for_selector('[data-status="idle"]', timeout=120_000)
-        # The menu does nothing until JupyterLab is ready, which shows nowhere.
-        first_prompt = page.locator(".jp-CodeCell .jp-InputPrompt").first
-        while not re.search(r"\*|\d", first_prompt.inner_text()):
-            page.get_by_role("menuitem", name="Run", exact=True).click()
-            page.locator(".lm-Menu-itemLabel", has_text="Run All Cells").first.click()
-            page.wait_for_timeout(10_000)
+        page.get_by_role("menuitem", name="Run", exact=True).click()
+        page.locator(".lm-Menu-itemLabel", has_text="Run All Cells").first.click()
+        page.wait_for_selector('[data-status="busy"]')
         page.wait_for_selector('[data-status="idle"]', timeout=600_000)
         page.keyboard.press("Control+s")
         page.wait_for_selector(".jp-mod-dirty", state="detached")
