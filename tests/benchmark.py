@@ -3,8 +3,9 @@
     python tests/benchmark.py [repeats]
 
 trains every network in turn, `repeats` times (3 if not given) with other seeds,
-each with its own published settings, and prints the median seconds and the mean
-test accuracy. It needs MNIST. PyTorch's example, by far the longest, runs once,
+each with its published settings (scikit-learn's with the size of the first network
+and ten passes), and prints the median seconds and the mean test accuracy. It needs
+MNIST. PyTorch's example, by far the longest, runs once,
 and only if torch is installed.
 
 The last column is the one to read: the seconds that the other network takes in

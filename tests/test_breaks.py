@@ -184,11 +184,23 @@ FIGURES = {
     ),
     "curves swapped": (
         "curves-plot",
+        (
+            'history.history[metric], "o-", label="training")\n'
+            '    axis.plot(epochs, history.history[f"val_{metric}"]'
+        ),
+        (
+            'history.history[f"val_{metric}"], "o-", label="training")\n'
+            "    axis.plot(epochs, history.history[metric]"
+        ),
+        "figure curves-plot",
+    ),
+    "training curve labelled as validation": (
+        "curves-plot",
         'history.history[metric], "o-", label="training"',
         'history.history[metric], "o-", label="validation"',
         "figure curves-plot",
     ),
-    "curves of the other metric": (
+    "validation curve that shows training": (
         "curves-plot",
         'history.history[f"val_{metric}"], "s--"',
         'history.history[metric], "s--"',
@@ -242,8 +254,8 @@ LATER = {
     ),
     "convolutional network without its schedule": (
         "train-convolutional",
-        "64, 2, rate)",
-        "64, 2)",
+        ", rate=rate)",
+        ")",
         "train-convolutional",
         DENSE,
     ),
