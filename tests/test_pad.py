@@ -9,11 +9,11 @@ from contextlib import contextmanager
 import keras
 import numpy as np
 import pytest
+from drawings import STROKES
 from nbconvert import HTMLExporter
 from PIL import Image, ImageDraw
 from sklearn.datasets import load_digits
-from test_notebook import run_cells
-from test_prepare_digit import STEPS
+from test_notebook import definitions
 
 playwright = pytest.importorskip("playwright.sync_api", reason="no playwright here")
 BROWSERS = ["chromium", "chromium-browser", "google-chrome", "chrome"]
@@ -21,52 +21,6 @@ browser_path = next(filter(None, map(shutil.which, BROWSERS)), None)
 pytestmark = pytest.mark.skipif(
     not browser_path, reason="no Chromium is installed here"
 )
-
-# One way to write each digit: its strokes as corners on the pad of 280×280 pixels.
-STROKES = {
-    0: [
-        [(140, 60), (95, 95), (85, 165), (120, 225), (165, 225), (195, 165), (140, 60)]
-    ],
-    1: [[(140, 50), (140, 230)]],
-    2: [
-        [(90, 100), (110, 65), (160, 60), (185, 95), (170, 140), (90, 225), (195, 225)]
-    ],
-    3: [
-        [(95, 70), (150, 55), (185, 85), (130, 138), (190, 190), (160, 225), (95, 220)]
-    ],
-    4: [[(105, 55), (90, 150), (195, 150)], [(170, 60), (165, 235)]],
-    5: [
-        [(185, 60), (105, 60), (100, 130), (150, 125), (188, 160), (175, 210)],
-        [(175, 210), (130, 228), (95, 215)],
-    ],
-    6: [
-        [
-            (165, 55),
-            (95, 165),
-            (110, 220),
-            (155, 225),
-            (182, 190),
-            (165, 155),
-            (98, 185),
-        ]
-    ],
-    7: [[(90, 65), (190, 65), (130, 230)]],
-    8: [
-        [(145, 135), (105, 100), (115, 62), (160, 58), (178, 95), (145, 135)],
-        [(145, 135), (105, 170), (105, 215), (150, 230), (185, 200), (145, 135)],
-    ],
-    9: [
-        [
-            (180, 95),
-            (110, 75),
-            (105, 115),
-            (140, 135),
-            (182, 90),
-            (175, 160),
-            (150, 230),
-        ]
-    ],
-}
 
 
 @contextmanager
@@ -106,38 +60,35 @@ def page(executed, tmp_path_factory):
 @pytest.fixture(scope="module")
 def notebook_names():
     """The functions of the notebook that the pad copies in JavaScript."""
-    return run_cells(*STEPS, "build-convolutional")
+    return definitions()
 
 
 @pytest.fixture(scope="module")
-def network(notebook_names, outputs):
+def network(outputs):
     """The network in the page, as a Keras model."""
     html = outputs["pad"][0].data["text/html"]
-    layer_sizes = json.loads(re.search(r"layerSizes = (\[.*\]),", html)[1])
     text = re.search(r'atob\("([^"]+)"\)', html)[1]
     weights = np.frombuffer(base64.b64decode(text), dtype="<f4")
-    model = notebook_names["build_convolutional"](layer_sizes)
-    for layer in model.layers:
-        if isinstance(layer, keras.layers.BatchNormalization):
-            n = layer.gamma.shape[0]
-            # The page has one factor and one summand: what is left of the four
-            # weights if the mean is 0 and the variance, with epsilon, is 1.
-            mean, variance = np.zeros(n), np.full(n, 1 - layer.epsilon)
-            layer.set_weights([weights[:n], weights[n : 2 * n], mean, variance])
-            weights = weights[2 * n :]
-        else:
-            shapes = [weight.shape for weight in layer.get_weights()]
-            sizes = [int(np.prod(shape)) for shape in shapes]
-            parts = np.split(weights, np.cumsum(sizes))
-            layer.set_weights([p.reshape(s) for p, s in zip(parts, shapes)])
-            weights = parts[-1]
+    model = keras.Sequential([keras.Input((28, 28)), keras.layers.Reshape((28, 28, 1))])
+    layers = json.loads(re.search(r"layers = (\[.*\]);", html)[1])
+    for i, layer in enumerate(layers):
+        convolution = keras.layers.Conv2D(layer["filters"], layer["width"])
+        model.add(convolution)
+        model.add(keras.layers.MaxPooling2D(layer["pool"]))
+        model.add(
+            keras.layers.ReLU() if i < len(layers) - 1 else keras.layers.Softmax()
+        )
+        shapes = [weight.shape for weight in convolution.get_weights()]
+        *parts, weights = np.split(weights, np.cumsum([np.prod(s) for s in shapes]))
+        convolution.set_weights([p.reshape(s) for p, s in zip(parts, shapes)])
     assert not len(weights)
+    model.add(keras.layers.Flatten())
     return model
 
 
 def answer(page):
     """Return what the pad says about the drawing."""
-    return page.evaluate("document.querySelector('.digit-pad output').value")
+    return page.evaluate("document.querySelectorAll('.digit-pad output')[1].value")
 
 
 def draw(page, strokes):
@@ -171,10 +122,8 @@ def test_page_has_the_network_that_was_trained(network, notebook_names, outputs)
     right = np.mean(
         network.predict(prepared, verbose=0).argmax(axis=1) == digits.target
     )
-    printed = re.search(
-        r"best network, prepared: ([\d.]+)%",
-        outputs["other-writers-words"][0].text,
-    )[1]
+    text = "".join(output.get("text", "") for output in outputs["evidence-plot"])
+    printed = re.search(r"best network, prepared: ([\d.]+)%", text)[1]
     assert 100 * right == pytest.approx(float(printed), abs=0.1)
 
 
@@ -182,27 +131,39 @@ def test_network_gives_what_keras_gives(page, network, notebook_names):
     prepared = np.stack(
         [notebook_names["prepare_digit"](i) for i in load_digits().images[:200]]
     )
-    script = (
-        "images => images.map(i => document.querySelector('.digit-pad').readDigit(i))"
-    )
+    script = "images => images.map(i => Array.from(document.querySelector('.digit-pad').readDigit(i)))"
     in_page = page.evaluate(script, prepared.reshape(-1, 784).tolist())
     np.testing.assert_allclose(in_page, network.predict(prepared, verbose=0), atol=1e-3)
 
 
-def test_preparation_gives_what_python_gives(page, network, notebook_names):
+def test_reads_drawings_as_python_does(page, network, notebook_names):
     script = """text => {
       const pad = document.querySelector(".digit-pad");
-      const ink = Float32Array.from(atob(text), (c) => 1 - c.charCodeAt(0) / 255);
-      const image = pad.prepareDigit(ink, 280);
-      return [Array.from(image), pad.readDigit(image)];
+      const pixels = new ImageData(280, 280);
+      [...atob(text)].forEach((c, i) => pixels.data.set([c, c, c].map((c) => c.charCodeAt(0)), 4 * i));
+      pixels.data.forEach((_, i) => { if (i % 4 === 3) pixels.data[i] = 255; });
+      pad.paper.putImageData(pixels, 0, 0);
+      const image = pad.prepareDigit(pad.paper);
+      return [Array.from(image), Array.from(pad.readDigit(image))];
     }"""
-    for drawing in drawings(200):
+    same = []
+    for drawing in drawings(400):
         text = base64.b64encode(drawing.tobytes()).decode()
         image, probabilities = page.evaluate(script, text)
+        in_page = network(np.reshape(image, (1, 28, 28)), training=False)[0]
+        np.testing.assert_allclose(probabilities, in_page, atol=1e-3)
         prepared = notebook_names["prepare_digit"](drawing)
-        np.testing.assert_allclose(image, prepared.ravel(), atol=1e-3)
-        in_python = network(prepared[None])[0]
-        np.testing.assert_allclose(probabilities, in_python, atol=1e-3)
+        in_python = network(prepared[None], training=False)[0]
+        same.append(np.argmax(probabilities) == np.argmax(in_python))
+    page.get_by_role("button", name="Clear").click()
+    assert np.mean(same) >= 0.99
+
+
+def test_shows_what_is_read_as_drawn(page):
+    draw(page, [[(30 + x / 4, 30 + y / 4) for x, y in STROKES[7][0]]])
+    texts = [page.locator(".digit-pad output").nth(i).input_value() for i in range(2)]
+    assert re.fullmatch(r"read as \d", texts[0]), texts
+    assert texts[1] == "This is a 7."
 
 
 def test_reads_drawn_digits(page):

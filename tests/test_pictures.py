@@ -10,6 +10,7 @@ import io
 import nbformat
 import numpy as np
 import pytest
+from bands import limits, read_bands
 from matplotlib.testing.compare import calculate_rms, save_diff_image
 from PIL import Image, ImageFilter
 from refresh import NOTEBOOK, ROOT, figures
@@ -24,19 +25,12 @@ SAME = 5
 # Fonts and layout of Matplotlib 3.9.0 and 3.11.2 differ by up to 19.1 in the worst
 # block, by up to 7.6 in the rows of a picture, and by up to 1.4 as a whole.
 OTHER_MATPLOTLIB, OTHER_MATPLOTLIB_ROWS, OTHER_MATPLOTLIB_WHOLE = 25, 9, 2
-# Where other networks are trained, because a processor rounds differently, these
-# figures may differ by this in their rows and as a whole, see bands.py. Figures that
-# are not named here show nothing that was trained.
+# Where other networks are trained, because a processor rounds differently, figures
+# that show results may differ by what bands.txt says: {cell id: (rows, whole)}.
 OTHER_NETWORK = {
-    "curves-plot": (5.1, 3.2),
-    "confusion-plot": (38, 20),
-    "sample-predictions": (0.4, 0.3),
-    "mistakes": (61, 24),
-    "recipes-plot": (5.1, 4.6),
-    "filters": (37, 12.2),
-    "scoreboard-plot": (19, 4.9),
-    "read-pictures": (1, 0.8),
-    "other-writers-plot": (66, 31),
+    name.removeprefix("picture "): [limits(line)[0][1] for line in lines]
+    for name, lines in read_bands().items()
+    if name.startswith("picture ")
 }
 # The points of this figure stand at the seconds that the machine took. They move
 # sideways, so the rows of pixels keep their mean: 140 times of a third to three times
