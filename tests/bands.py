@@ -130,10 +130,10 @@ def run_notebook(seed, folder):
     print(f"Seed {seed}, {setting}: done.", flush=True)
 
 
-def band(number, values, after):
+def band(number, values, after, sd):
     """Return the template of a number from its values in the runs, and its spread."""
     decimals = len(number.partition(".")[2])
-    step, mean, sd = 10.0**-decimals, np.mean(values), np.std(values, ddof=1)
+    step, mean = 10.0**-decimals, np.mean(values)
     low = min(mean - SPREAD * sd, *values) - step
     high = max(mean + SPREAD * sd, *values) + step
     if decimals == 0 and max(values) < 10 and min(values) >= 0:
@@ -148,32 +148,55 @@ def band(number, values, after):
     return f"{{{low} … {high}}}", f"{mean:.4g} (sd {sd:.2g})"
 
 
-def templates(saved, runs):
+def spreads_of(numbers, columns):
+    """Return the standard deviation of each number of a line, None if it can't vary.
+
+    A number that came out the same in all runs may vary too, if others in the line
+    do: whole numbers if most others do, then as much as these; others by the rounding.
+    """
+    sds = [np.std(column, ddof=1) for column in columns]
+    whole = ["." not in number for number in numbers]
+    if not any(sds):
+        return [None] * len(sds)
+    most = np.mean([sd > 0 for sd in sds]) > 0.5
+    usual = [
+        np.median([s for s, w in zip(sds, whole) if s and w == kind] or [0])
+        for kind in (0, 1)
+    ]
+    rounding = [10.0 ** -len(number.partition(".")[2]) / SPREAD for number in numbers]
+    return [
+        sd or (usual[is_whole] if most else None if is_whole else least) or None
+        for sd, is_whole, least in zip(sds, whole, rounding)
+    ]
+
+
+def templates(outputs):
     """Yield (template, comment) for each line of a cell that varies between runs.
 
     Args:
-        saved: what the cell printed when the notebook was saved.
-        runs: what it printed with other seeds.
+        outputs: what the cell printed, when the notebook was saved and in the runs.
     """
-    for lines in zip(*(text.splitlines() for text in (saved, *runs)), strict=True):
+    for lines in zip(*(text.splitlines() for text in outputs), strict=True):
         words = {" ".join(re.sub(NUMBER, "#", line).split()) for line in lines}
         if len(words) > 1:
             yield "{*}", f"{len(words)} different lines, such as: {lines[0].strip()}"
             continue
-        columns = list(zip(*(re.findall(NUMBER, line) for line in lines)))
-        template, end, spreads = "", 0, []
-        for found, column in zip(re.finditer(NUMBER, lines[0]), columns):
-            template += lines[0][end : found.start()]
-            end = found.end()
-            values = [float(number.replace(",", "")) for number in column]
-            text, spread = found[0], None
-            if len(set(values)) > 1:
-                text, spread = band(found[0], values, lines[0][end:])
-                spreads.append(spread)
-            template += text
-        if spreads:
-            template = " ".join((template + lines[0][end:]).split())
-            yield template, ", ".join(spreads)
+        found = list(re.finditer(NUMBER, lines[0]))
+        columns = [
+            [float(number.replace(",", "")) for number in column]
+            for column in zip(*(re.findall(NUMBER, line) for line in lines))
+        ]
+        template, end, comments = "", 0, []
+        sds = spreads_of([place[0] for place in found], columns)
+        for place, values, sd in zip(found, columns, sds):
+            text = place[0]
+            if sd is not None:
+                text, comment = band(text, values, lines[0][place.end() :], sd)
+                comments.append(comment)
+            template += lines[0][end : place.start()] + text
+            end = place.end()
+        if comments:
+            yield " ".join((template + lines[0][end:]).split()), ", ".join(comments)
 
 
 def sanitized(text):
@@ -191,9 +214,8 @@ def measure(runs):
     others, text = [printed(run) for run in runs], HEAD
     text += f"# {len(runs)} runs; bands reach {SPREAD} sd.\n"
     for cell_id, saved in printed(reference).items():
-        found = list(
-            templates(sanitized(saved), [sanitized(o[cell_id]) for o in others])
-        )
+        outputs = [saved, *(other[cell_id] for other in others)]
+        found = list(templates([sanitized(output) for output in outputs]))
         if found:
             text += f"\n[{cell_id}]\n"
             text += "".join(f"# {comment}\n{line}\n" for line, comment in found)
@@ -205,9 +227,11 @@ def measure(runs):
         text += f"\n[picture {cell_id}]\n"
         for name, measured in (("rows", rows), ("whole", whole)):
             values = [measured(saved, picture) for picture in new]
-            _, spread = band("0.0", values, "")
-            high = max(np.mean(values) + SPREAD * np.std(values, ddof=1), *values)
-            text += f"# {spread}\n{name} {{0 … {high + 0.1:.1f}}}\n"
+            sd = np.std(values, ddof=1)
+            high = max(np.mean(values) + SPREAD * sd, *values) + 0.1
+            text += (
+                f"# {np.mean(values):.3g} (sd {sd:.2g})\n{name} {{0 … {high:.1f}}}\n"
+            )
     return text
 
 

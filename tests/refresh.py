@@ -51,7 +51,7 @@ def without_logs(outputs):
 def printed(notebook):
     """Return what the code cells of a notebook print, as {cell id: text}."""
     return {
-        cell.id: "".join(o.text for o in cell.outputs if o.output_type == "stream")
+        cell.id: "".join(o.text for o in cell.outputs if o.get("name") == "stdout")
         for cell in notebook.cells
         if cell.cell_type == "code"
     }
