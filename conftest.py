@@ -67,7 +67,13 @@ def pytest_runtest_call(item):
     same = item.config.stash[SAME_ARITHMETIC]
     item.parent.sanitize_patterns = rules(item.cell.id, same)
     compare = item.compare_outputs
-    item.compare_outputs = lambda new, saved: compare(without_logs(new), saved)
+
+    def compare_shown(new, saved):
+        """Leave out logs, and progress bars that the notebook clears."""
+        shown = [o for o in without_logs(new) if item.sanitize(o.get("text", "-"))]
+        return compare(shown, saved)
+
+    item.compare_outputs = compare_shown
     try:
         return (yield)
     finally:

@@ -25,7 +25,7 @@ from refresh import NOTEBOOK, ROOT, figures, printed
 
 BANDS = ROOT / "tests" / "bands.txt"
 SANITIZE = ROOT / "tests" / "sanitize.cfg"
-SPREAD = 7
+SPREAD = 9
 SETTINGS = {
     "as the machine is": {},
     "oneDNN off": {"TF_ENABLE_ONEDNN_OPTS": "0"},
