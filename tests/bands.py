@@ -51,8 +51,8 @@ def read_bands():
     bands = {}
     for line in BANDS.read_text(encoding="utf-8").splitlines():
         line = line.strip()
-        if line.startswith("["):
-            lines = bands.setdefault(line.strip("[]"), [])
+        if heading := re.fullmatch(r"\[([\w -]+)\]", line):
+            lines = bands.setdefault(heading[1], [])
         elif line and not line.startswith("#"):
             lines.append(line)
     return bands
@@ -67,41 +67,54 @@ def limits(template):
     ]
 
 
-def rule(template):
-    """Return (regex, function) for `re.sub`, which accepts what a template allows.
-
-    A line within its bands becomes the template. In others, each number that is out
-    of its band is followed by what was allowed, for pytest to show.
-    """
-    bands = limits(template)
+def pattern(template):
+    """Return the regex that finds a line of the form of a template."""
     text = re.escape(" ".join(template.split())).replace(r"\ ", " +")
-    text = re.sub(r"\\\{\\\* *\\\}|\\\{\\\*\\\}", lambda _: "(.*)", text)
-    regex = re.sub(r"\\\{.*?….*?\\\}", lambda _: f"({NUMBER})", text)
+    text = text.replace(r"\{\*\}", "(.*)")
+    text = re.sub(r"\\\{.*?….*?\\\}", lambda _: f"({NUMBER})", text)
+    return rf"(?m)^ *{text} *$"
 
-    def replace(match):
-        line, end, outside = "", match.start(), False
-        for i, band in enumerate(bands, 1):
-            line += match.string[end : match.end(i)]
-            end = match.end(i)
-            if band and not band[0] <= float(match[i].replace(",", "")) <= band[1]:
-                line += f" <- outside {band[0]:g} … {band[1]:g}"
-                outside = True
-        return line + match.string[end : match.end()] if outside else template
 
-    return rf"(?m)^ *{regex} *$", replace
+def accept(template, match):
+    """Return a template if a line is within its bands.
+
+    If not, return the line, with what was allowed after each number that is outside,
+    for pytest to show.
+    """
+    line, end, outside = "", match.start(), False
+    for i, band in enumerate(limits(template), 1):
+        line += match.string[end : match.end(i)]
+        end = match.end(i)
+        if band and not band[0] <= float(match[i].replace(",", "")) <= band[1]:
+            line += f" <- outside {band[0]:g} … {band[1]:g}"
+            outside = True
+    return line + match.string[end : match.end()] if outside else template
 
 
 def rules(cell_id, same):
     """Return what nbval replaces in the outputs of a cell, as {regex: replacement}.
+
+    Where lines have the same form, the first is for the first template, and so on.
 
     Args:
         cell_id: the id of the cell.
         same: whether this machine computes as the one that saved the outputs.
     """
     patterns = dict(get_sanitize_patterns(SANITIZE.read_text(encoding="utf-8")))
-    if not same:
-        patterns |= map(rule, read_bands().get(cell_id, []))
-    return patterns
+    forms = {}
+    for template in [] if same else read_bands().get(cell_id, []):
+        forms.setdefault(pattern(template), []).append(template)
+
+    def chosen(form, templates):
+        def replace(match):
+            before = len(re.findall(form, match.string[: match.start()]))
+            if before >= len(templates):
+                return match[0]
+            return accept(templates[before], match)
+
+        return replace
+
+    return patterns | {form: chosen(form, forms[form]) for form in forms}
 
 
 def run_notebook(seed, folder):
@@ -170,14 +183,21 @@ def spreads_of(numbers, columns):
     ]
 
 
+def form(line):
+    """Return a line without its numbers and its spaces."""
+    return " ".join(re.sub(NUMBER, "#", line).split())
+
+
 def templates(outputs):
     """Yield (template, comment) for each line of a cell that varies between runs.
 
     Args:
         outputs: what the cell printed, when the notebook was saved and in the runs.
     """
-    for lines in zip(*(text.splitlines() for text in outputs), strict=True):
-        words = {" ".join(re.sub(NUMBER, "#", line).split()) for line in lines}
+    rows = list(zip(*(text.splitlines() for text in outputs), strict=True))
+    varying = {form(lines[0]) for lines in rows if len(set(lines)) > 1}
+    for lines in rows:
+        words = {form(line) for line in lines}
         if len(words) > 1:
             yield "{*}", f"{len(words)} different lines, such as: {lines[0].strip()}"
             continue
@@ -188,6 +208,8 @@ def templates(outputs):
         ]
         template, end, comments = "", 0, []
         sds = spreads_of([place[0] for place in found], columns)
+        if not any(sds) and form(lines[0]) in varying:
+            sds = [0] * len(sds)  # so that each line of this form has its template
         for place, values, sd in zip(found, columns, sds):
             text = place[0]
             if sd is not None:
@@ -199,9 +221,9 @@ def templates(outputs):
             yield " ".join((template + lines[0][end:]).split()), ", ".join(comments)
 
 
-def sanitized(text):
-    """Return a text as nbval compares it on a machine that computes the same."""
-    for regex, replacement in rules(None, same=True).items():
+def sanitized(text, cell_id=None, *, same=True):
+    """Return a text as nbval compares it."""
+    for regex, replacement in rules(cell_id, same).items():
         text = re.sub(regex, replacement, text)
     return text
 

@@ -12,8 +12,9 @@ import sys
 
 import nbformat
 import pytest
+from bands import read_bands, sanitized
 from nbconvert import PythonExporter
-from refresh import NOTEBOOK, ROOT, TEASER, figures, readme_images
+from refresh import NOTEBOOK, ROOT, TEASER, figures, printed, readme_images
 
 notebook = nbformat.read(NOTEBOOK, as_version=4)
 cells = {cell.id: cell for cell in notebook.cells}
@@ -83,6 +84,15 @@ def test_folded_cells_are_folded_in_every_viewer():
 def test_figures_have_alternative_texts():
     for cell_id in figures(notebook):
         assert len(cells[cell_id].metadata["alt"]) > 20, cell_id
+
+
+def test_saved_outputs_lie_within_their_bands():
+    for cell_id, lines in read_bands().items():
+        if cell_id.startswith("picture "):
+            assert cell_id.removeprefix("picture ") in figures(notebook)
+            continue
+        text = sanitized(printed(notebook)[cell_id], cell_id, same=False)
+        assert [line for line in text.splitlines() if "{" in line] == lines
 
 
 TEST_DATA = {"x_test", "y_test", "test_images", "test_labels"}
