@@ -79,7 +79,7 @@ def page(lab):
         page.wait_for_selector('[data-status="idle"]', timeout=120_000)
         page.get_by_role("menuitem", name="Run", exact=True).click()
         page.locator(".lm-Menu-itemLabel", has_text="Run All Cells").first.click()
-        for _ in range(200):
+        for _ in range(400):
             page.keyboard.press("Control+s")
             page.wait_for_timeout(3000)
             *_, last = code_cells(copy)
