@@ -47,7 +47,7 @@ DENSE = [
 ]
 PART_2 = [
     *(*DENSE, "train-convolutional", "filters", "answers"),
-    *("scoreboard", "scoreboard-plot", "compare", "remaining"),
+    *("scoreboard", "scoreboard-plot", "compare", "remaining", "save"),
 ]
 ALL = [
     *(*PART_2, "fit", "curves", "forward", "weights", "test", "predict"),
