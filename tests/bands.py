@@ -4,8 +4,8 @@
 
 runs the notebook `runs` times (10 if not given), each time with another seed for all
 training and with the next of the settings below, keeps each run in FOLDER, and writes
-bands.txt from their spread. Started again, it goes on where it stopped; for a new measurement, take a
-new folder. It runs on Linux, on a processor with AVX-512.
+bands.txt from their spread. Started again, it goes on where it stopped; for a new
+measurement, take a new folder. It runs on Linux, on a processor with AVX-512.
 
 A band reaches SPREAD standard deviations (sd) to either side of the mean, and at least
 one step of the last digit beyond the outermost run. Other seeds vary more than other

@@ -12,11 +12,14 @@ import base64
 import re
 import subprocess
 import sys
+from io import BytesIO
 from pathlib import Path
 
 import nbformat
 from nbclient import NotebookClient
 from nbval.plugin import coalesce_streams
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOK = ROOT / "MNIST_digit_classification.ipynb"
@@ -46,6 +49,23 @@ def without_logs(outputs):
             f"(?:{log})+", re.sub(r"^20\S+ \S+: ", "", output.text, flags=re.MULTILINE)
         )
     ]
+
+
+def compressed(png):
+    """Return a PNG picture in base64 as a smaller one with the same pixels and texts."""
+    picture, texts, smaller = (
+        Image.open(BytesIO(base64.b64decode(png))),
+        PngInfo(),
+        BytesIO(),
+    )
+    for key, text in picture.text.items():
+        texts.add_text(key, text)
+    if picture.convert("RGB").convert("RGBA") == picture.convert("RGBA"):  # opaque
+        picture = picture.convert("RGB")
+        if picture.convert("L").convert("RGB") == picture:
+            picture = picture.convert("L")
+    picture.save(smaller, "png", optimize=True, pnginfo=texts)
+    return base64.b64encode(smaller.getvalue()).decode()
 
 
 def printed(notebook):
@@ -84,6 +104,9 @@ def execute(notebook):
     for cell in notebook.cells:
         if cell.cell_type == "code":
             cell.outputs = coalesce_streams(without_logs(cell.outputs))
+            for output in cell.outputs:
+                if "image/png" in output.get("data", {}):
+                    output.data["image/png"] = compressed(output.data["image/png"])
 
 
 def main():

@@ -63,7 +63,7 @@ def test_has_no_path_of_a_machine():
 
 
 def test_is_small():
-    assert NOTEBOOK.stat().st_size < 2_000_000
+    assert NOTEBOOK.stat().st_size < 1_500_000
 
 
 FOLDED = {
