@@ -170,7 +170,7 @@ def spreads_of(numbers, columns):
     A number that came out the same in all runs may vary too, if others in the line
     do: whole numbers if most others do, then as much as these; others by the rounding.
     """
-    sds = [np.std(column, ddof=1) for column in columns]
+    sds = [np.std(c, ddof=1) if len(set(c)) > 1 else 0 for c in columns]
     whole = ["." not in number for number in numbers]
     if not any(sds):
         return [None] * len(sds)

@@ -59,7 +59,7 @@ class Watch(keras.callbacks.Callback):
 
 
 def notebook_networks(seed):
-    """Yield (name, model, optimizer, options of `fit`) as in the notebook."""
+    """Yield (name, model, optimizer, labels, options of `fit`) as in the notebook."""
     names = definitions()
     exec(cells["augmentation"].source, names)  # noqa: S102
     names |= {"SEED": seed, "x_train": x_train[:N_TRAIN]}
@@ -70,16 +70,24 @@ def notebook_networks(seed):
     def augmented(model):
         return keras.Sequential([augmentation, model])
 
-    for name, model, start, options in [
-        ("first network", dense([128]), None, (10, 128)),
-        ("the same, falling rate", dense([128]), 0.003, (10, 128)),
-        ("convolutional", convolutional(), 0.01, (2, 64)),
-        ("convolutional, augmented", augmented(convolutional()), 0.01, (8, 128)),
-        ("dense, augmented", augmented(dense([512, 512])), 0.002, (18, 256)),
+    labels = one_hot[:N_TRAIN]
+    smooth = 0.95 * labels + 0.005
+    for name, model, start, y_train, options in [
+        ("first network", dense([128]), None, labels, (10, 128)),
+        ("the same, falling rate", dense([128]), 0.003, labels, (10, 128)),
+        ("convolutional", convolutional(), 0.01, labels, (2, 64)),
+        (
+            "convolutional, augmented",
+            augmented(convolutional()),
+            0.005,
+            smooth,
+            (8, 64),
+        ),
+        ("dense, augmented", augmented(dense([512, 512])), 0.002, labels, (18, 256)),
     ]:
         rate = falling(start, *options) if start else 0.001
         epochs, batch_size = options
-        yield name, model, rate, {"epochs": epochs, "batch_size": batch_size}
+        yield name, model, rate, y_train, {"epochs": epochs, "batch_size": batch_size}
 
 
 def fit_keras(model, optimizer, **options):
@@ -165,13 +173,13 @@ def main(repeats=3):
     bar = keras.utils.Progbar(repeats * (5 + len(peers)), unit_name="network")
     own, others = {}, {}
     for seed in range(repeats):
-        for name, model, rate, options in notebook_networks(seed):
+        for name, model, rate, y_train, options in notebook_networks(seed):
             adam, watch = keras.optimizers.Adam(rate), Watch()
             loss = "categorical_crossentropy"
             model.compile(adam, loss, metrics=["accuracy"], steps_per_execution=32)
             model.fit(
                 x_train[:N_TRAIN],
-                one_hot[:N_TRAIN],
+                y_train,
                 verbose=0,
                 callbacks=[watch],
                 **options,

@@ -57,3 +57,30 @@ def drawing(digit):
         for x, y in stroke:
             ImageDraw.Draw(sheet).ellipse([x - 11, y - 11, x + 11, y + 11], "black")
     return sheet
+
+
+def moved(strokes, rng):
+    """Return strokes as another hand would draw them: every corner a little elsewhere."""
+    return [
+        [(x + rng.uniform(-8, 8), y + rng.uniform(-8, 8)) for x, y in stroke]
+        for stroke in strokes
+    ]
+
+
+# Forms that MNIST's writers hardly used: {name: (digit, strokes)}.
+FOREIGN = {
+    "1 with a long upstroke": (1, [[(70, 170), (165, 50), (165, 235)]]),
+    "9 with a small loop and a curled tail": (
+        9,
+        [
+            [
+                *((170, 65), (145, 55), (130, 72), (145, 88), (172, 70), (195, 150)),
+                *((165, 220), (110, 232), (65, 205)),
+            ]
+        ],
+    ),
+    "7 with a low bar": (
+        7,
+        [[(80, 60), (195, 60), (120, 220)], [(80, 200), (185, 200)]],
+    ),
+}

@@ -60,12 +60,17 @@ ALL = [
         "save",
     ),
     *("others-resized", "read-photo", "others-prepared", "evidence-plot", "misread"),
+    *("teach-others", "taught", "pad", "letters", "noise"),
 ]
 LEFT_OUT = {"": [], "dense": DENSE, "part 2": PART_2, "all": ALL}
+DUST, TABLE = "test_takes_a_picture_with_dust", "test_leaves_out_the_table"
 MNIST_LIKE = "test_makes_it_as_mnist_was_made"
-PAD = "test_page_has_the_network_that_was_trained"
+PAD = "test_page_has_the_network_that_was_taught"
 OTHER_TESTS = {  # before the notebook is run, and after
-    MNIST_LIKE: ([f"tests/test_prepare_digit.py::{MNIST_LIKE}"], []),
+    **{
+        name: ([f"tests/test_prepare_digit.py::{name}"], [])
+        for name in (MNIST_LIKE, DUST, TABLE)
+    },
     PAD: ([], [f"tests/test_pad.py::{PAD}"]),
 }
 LEAK = "test_no_cell_trains_or_chooses_on_test_images"
@@ -237,10 +242,32 @@ WITHIN_BANDS = {
         "figure show-ink",
         "all",
     ),
+    "specks kept": Break(
+        "keep-digit",
+        "    large = np.isin(spots, np.flatnonzero(sizes > sizes.max() / 20))",
+        "    large = spots > 0",
+        DUST,
+        "all",
+    ),
+    "the table kept": Break("keep-digit", "sizes = inside", "pass", TABLE, "all"),
+    "taught without MNIST": Break(
+        "teach",
+        "x_train[:20_000], np.repeat",
+        "np.repeat(images[:1], 20_000, axis=0), np.repeat",
+        "taught",
+        "part 2",
+    ),
+    "taught wrong digits": Break(
+        "teach-others",
+        "others.target[examples])",
+        "others.target[examples][::-1])",
+        "taught",
+        "part 2",
+    ),
     "pad with the weights of an untrained network": Break(
         "pad",
-        "fold_normalization(best_model.layers[-1])",
-        "fold_normalization(build_convolutional())",
+        "network = taught_model.layers[-1]",
+        "network = build_convolutional()",
         PAD,
         "part 2",
     ),

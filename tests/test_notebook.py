@@ -100,8 +100,9 @@ TEST_DATA = {"x_test", "y_test", "test_images", "test_labels"}
 REPORTS = {
     *("load-mnist", "load", "test", "predict", "confusion-plot", "sample-predictions"),
     *("doubt", "mistakes", "scoreboard", "compare", "remaining", "save"),
+    "taught",
 }
-CHOOSES = {"fit", "train", "callbacks", "compile"}
+CHOOSES = {"fit", "train", "teach", "callbacks", "compile"}
 
 
 def names_in(cell):

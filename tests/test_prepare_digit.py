@@ -92,7 +92,21 @@ def test_takes_a_digit_cropped_to_its_ink(prepare_digit, digit):
     tight = pixels[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     if digit == 1:  # a bare stroke leaves no paper
         tight = np.pad(tight, [(0, 0), (15, 15)], constant_values=255)
-    assert alike(prepare_digit(tight), prepare_digit(pixels)) > 0.9
+    assert alike(prepare_digit(tight), prepare_digit(pixels)) > 0.99
+
+
+def test_takes_a_picture_with_dust(prepare_digit):
+    clean = np.asarray(drawing(2))
+    dusty = clean.copy()
+    dusty[np.random.default_rng(0).random(clean.shape) < 0.001] = 0
+    assert alike(prepare_digit(dusty), prepare_digit(clean)) > 0.95
+
+
+def test_leaves_out_the_table(prepare_digit):
+    clean = np.asarray(drawing(2))
+    on_a_table = clean.copy()
+    on_a_table[:, :40] = 60
+    assert alike(prepare_digit(on_a_table), prepare_digit(clean)) > 0.99
 
 
 def test_leaves_the_callers_picture_as_it_is(prepare_digit):
@@ -108,6 +122,7 @@ BAD = {
     "blank": (np.zeros((28, 28)), "blank"),
     "blank paper with grain": (GRAIN, "blank"),
     "transparent": (np.zeros((28, 28, 4), dtype=np.uint8), "blank"),
+    "two digits": (np.hstack([drawing(3), drawing(5)]), "several"),
     "NaN": (np.where(SCANS[0] > 99, np.nan, 0), "finite"),
     "infinite": (np.where(SCANS[0] > 99, np.inf, 0), "finite"),
     "complex": (SCANS[0] * 1j, "finite numbers"),
