@@ -63,13 +63,13 @@ ALL = [
     *("teach-others", "taught", "pad", "letters", "noise"),
 ]
 LEFT_OUT = {"": [], "dense": DENSE, "part 2": PART_2, "all": ALL}
-DUST, TABLE = "test_takes_a_picture_with_dust", "test_leaves_out_the_table"
+TABLE = "test_leaves_out_the_table"
 MNIST_LIKE = "test_makes_it_as_mnist_was_made"
 PAD = "test_page_has_the_network_that_was_taught"
 OTHER_TESTS = {  # before the notebook is run, and after
     **{
         name: ([f"tests/test_prepare_digit.py::{name}"], [])
-        for name in (MNIST_LIKE, DUST, TABLE)
+        for name in (MNIST_LIKE, TABLE)
     },
     PAD: ([], [f"tests/test_pad.py::{PAD}"]),
 }
@@ -246,7 +246,7 @@ WITHIN_BANDS = {
         "keep-digit",
         "    large = np.isin(spots, np.flatnonzero(sizes > sizes.max() / 20))",
         "    large = spots > 0",
-        DUST,
+        "figure show-small",
         "all",
     ),
     "the table kept": Break("keep-digit", "sizes = inside", "pass", TABLE, "all"),
