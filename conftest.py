@@ -1,59 +1,59 @@
 """Runs the notebook's cells with nbval, as strictly as this machine allows.
 
-Where MNIST can't be had, the cells are skipped. Where the machine computes exactly
-as the one that saved the outputs, all numbers must be the same; elsewhere they
-must lie in the bands of tests/bands.txt. The new outputs are kept for the tests
-that look closer.
+Where the machine computes exactly as the one that saved the outputs, all numbers must be
+the same; elsewhere they must lie in the bands of tests/bands.txt. Where MNIST can't be
+had, the cells are skipped. The new outputs are kept for the tests that look closer.
 """
 
-import subprocess
-import sys
-from pathlib import Path
+import os
+from functools import cache
 
-import nbformat
 import pytest
+from common import NOTEBOOK, STARTUP, code_cells, fingerprint, read, rules, without_logs
 from nbval.plugin import IPyNbCell
 
-TESTS = Path(__file__).with_name("tests")
-sys.path.insert(0, str(TESTS))
 NEW_OUTPUTS = pytest.StashKey[dict]()
-SAME_ARITHMETIC = pytest.StashKey[bool | None]()  # None: no cells are run
+
+
+@cache
+def computes_the_same():
+    """Return whether this machine computes exactly as the one that saved the outputs.
+
+    tests/test_breaks.py passes the fingerprint on, to save its many runs the time.
+    """
+    here = os.environ.get("FINGERPRINT") or fingerprint()
+    return here == read().metadata["fingerprint"]
 
 
 def pytest_configure(config):
     config.stash[NEW_OUTPUTS] = {}
-    config.stash[SAME_ARITHMETIC] = None
+    os.environ.update(STARTUP)
 
 
 @pytest.hookimpl(trylast=True)  # when cells that are not asked for are gone
-def pytest_collection_modifyitems(config, items):
-    """Skip the notebook's cells without MNIST; choose how much their outputs may differ."""
+def pytest_collection_modifyitems(items):
+    """Skip the notebook's cells where MNIST can't be had, but never unseen in CI."""
     cells = [item for item in items if isinstance(item, IPyNbCell)]
-    if not cells:
-        return
-    saved = cells[0].parent.nb.metadata.get("fingerprint")
-    if saved is None:  # a copy that test_breaks.py made
-        config.stash[SAME_ARITHMETIC] = False
-        return
-    run = subprocess.run(
-        [sys.executable, TESTS / "fingerprint.py"],
-        check=False,
-        capture_output=True,
-        text=True,
-    )
-    if run.returncode == 3:
-        *_, reason = run.stdout.splitlines()
-        skip = pytest.mark.skip(
-            reason=f"MNIST can't be had ({reason}): connect to the internet, or "
-            "copy mnist.npz to .keras/datasets in your home folder"
+    try:
+        if cells:
+            computes_the_same()
+    except LookupError as error:
+        reason = (
+            f"MNIST can't be had ({error}): connect to the internet, or copy mnist.npz "
+            "to .keras/datasets in your home folder"
         )
+        if "CI" in os.environ:
+            raise pytest.UsageError(reason) from error
         for cell in cells:
-            cell.add_marker(skip)
-        return
-    if run.returncode:
-        raise pytest.UsageError(f"tests/fingerprint.py failed: {run.stderr}")
-    *_, fingerprint = run.stdout.split()
-    config.stash[SAME_ARITHMETIC] = fingerprint == saved
+            cell.add_marker(pytest.mark.skip(reason=reason))
+
+
+def pytest_report_collectionfinish(items):
+    if not any(isinstance(item, IPyNbCell) and not item.own_markers for item in items):
+        return None
+    if computes_the_same():
+        return "This machine computes as the one that saved the notebook: no bands."
+    return "The notebook's numbers may lie in the bands of tests/bands.txt."
 
 
 @pytest.hookimpl(wrapper=True)
@@ -61,11 +61,7 @@ def pytest_runtest_call(item):
     """Give nbval the bands of a cell; keep what it puts out, even if nbval objects."""
     if not isinstance(item, IPyNbCell):
         return (yield)
-    from bands import rules
-    from refresh import without_logs
-
-    same = item.config.stash[SAME_ARITHMETIC]
-    item.parent.sanitize_patterns = rules(item.cell.id, same)
+    item.parent.sanitize_patterns = rules(item.cell.id, computes_the_same())
     compare = item.compare_outputs
 
     def compare_shown(new, saved):
@@ -80,12 +76,13 @@ def pytest_runtest_call(item):
         item.config.stash[NEW_OUTPUTS][item.cell.id] = item.test_outputs or []
 
 
-def pytest_report_collectionfinish(config):
-    if config.stash[SAME_ARITHMETIC] is None:
-        return None
-    if config.stash[SAME_ARITHMETIC]:
-        return "This machine computes as the one that saved the notebook: no bands."
-    return "The notebook's numbers may lie in the bands of tests/bands.txt."
+@pytest.fixture(scope="session")
+def same_machine():
+    """Whether this machine computes exactly as the one that saved the outputs."""
+    try:
+        return computes_the_same()
+    except LookupError:
+        return False
 
 
 @pytest.fixture(scope="session")
@@ -95,17 +92,9 @@ def new_outputs(pytestconfig):
 
 
 @pytest.fixture(scope="session")
-def same_arithmetic(pytestconfig):
-    """Whether this machine computes exactly as the one that saved the outputs."""
-    return pytestconfig.stash[SAME_ARITHMETIC]
-
-
-@pytest.fixture(scope="session")
 def executed(new_outputs):
     """The notebook with this run's outputs, and saved ones where a cell was not run."""
-    path = Path(__file__).with_name("MNIST_digit_classification.ipynb")
-    notebook = nbformat.read(path, as_version=4)
-    for cell in notebook.cells:
-        if cell.id in new_outputs:
-            cell.outputs = new_outputs[cell.id]
+    notebook = read(NOTEBOOK)
+    for cell_id, cell in code_cells(notebook).items():
+        cell.outputs = new_outputs.get(cell_id, cell.outputs)
     return notebook

@@ -1,0 +1,158 @@
+"""Makes digits for the tests: strokes to draw, and photographs as people take them."""
+
+import numpy as np
+from PIL import Image, ImageDraw
+from scipy import ndimage
+
+
+def strokes(text):
+    """Return strokes as lists of (x, y), from "x,y x,y; x,y x,y" on 280×280 pixels."""
+    return [
+        [tuple(map(float, corner.split(","))) for corner in stroke.split()]
+        for stroke in text.split(";")
+    ]
+
+
+# One way to write each digit.
+STROKES = [
+    strokes("140,60 95,95 85,165 120,225 165,225 195,165 140,60"),
+    strokes("140,50 140,230"),
+    strokes("90,100 110,65 160,60 185,95 170,140 90,225 195,225"),
+    strokes("95,70 150,55 185,85 130,138 190,190 160,225 95,220"),
+    strokes("105,55 90,150 195,150; 170,60 165,235"),
+    strokes("185,60 105,60 100,130 150,125 188,160 175,210 130,228 95,215"),
+    strokes("165,55 95,165 110,220 155,225 182,190 165,155 98,185"),
+    strokes("90,65 190,65 130,230"),
+    strokes(
+        "145,135 105,100 115,62 160,58 178,95 105,170 105,215 150,230 185,200 145,135"
+    ),
+    strokes("180,95 110,75 105,115 140,135 182,90 175,160 150,230"),
+]
+# Forms that MNIST's writers hardly used: {name: (digit, strokes)}.
+FOREIGN = {
+    "1 with a long upstroke": (1, strokes("70,170 165,50 165,235")),
+    "9 with a small loop and a curled tail": (
+        9,
+        strokes("170,65 145,55 130,72 145,88 172,70 195,150 165,220 110,232 65,205"),
+    ),
+    "7 with a low bar": (7, strokes("80,60 195,60 120,220; 80,200 185,200")),
+}
+
+
+def moved(strokes, rng):
+    """Return strokes as another hand would draw them: every corner a little elsewhere."""
+    return [
+        [(x + rng.uniform(-8, 8), y + rng.uniform(-8, 8)) for x, y in s]
+        for s in strokes
+    ]
+
+
+def drawing(digit):
+    """Return a digit drawn with a pen as a PIL image of 280×280 pixels, black on white."""
+    sheet = Image.new("L", (280, 280), "white")
+    for stroke in STROKES[digit]:
+        ImageDraw.Draw(sheet).line(stroke, "black", 22, "curve")
+        for x, y in stroke:
+            ImageDraw.Draw(sheet).ellipse([x - 11, y - 11, x + 11, y + 11], "black")
+    return sheet
+
+
+def draw(page, strokes):
+    """Draw strokes on the cleared pad of a page; return what it says about them."""
+    page.get_by_role("button", name="Clear").click()
+    box = page.locator(".digit-pad canvas").first.bounding_box()
+    for (x, y), *corners in strokes:
+        page.mouse.move(box["x"] + x, box["y"] + y)
+        page.mouse.down()
+        for x, y in corners:
+            page.mouse.move(box["x"] + x, box["y"] + y, steps=5)
+        page.mouse.up()
+    return page.evaluate("document.querySelectorAll('.digit-pad output')[1].value")
+
+
+PAPER, LINES, TABLE, PENCIL = (235, 230, 222), (160, 178, 215), (90, 65, 45), (70,) * 3
+PENS = [(30, 30, 35), (30, 50, 150)]
+COLOURS = [(30, 50, 150), (190, 30, 40), (20, 110, 60), (110, 40, 140)]
+# Kinds of photographs, and the pixels on their longer side.
+KINDS = {
+    **dict.fromkeys(["plain paper", "ruled paper", "squared paper", "pencil"], 600),
+    **dict.fromkeys(["a shadow's edge", "coloured ink", "the paper's edge"], 600),
+    **dict.fromkeys(["a tilt of 15 degrees", "cropped to its ink"], 600),
+    "60 pixels": 60,
+    "12 megapixels": 4000,
+}
+
+
+def box(ink, least):
+    """Return the slices of rows and columns that hold more ink than `least`."""
+    sides = (np.flatnonzero((ink > least).any(axis=a)) for a in (1, 0))
+    return tuple(slice(side[0], side[-1] + 1) for side in sides)
+
+
+def ink_of(digit, height, thin):
+    """Return a digit of MNIST as smooth ink (height, width) from 0 to 1, cropped.
+
+    thin: from 0.4, a thick pen, to 0.7, a fine one.
+    """
+    digit = np.pad(digit[box(digit, 0)], 1)
+    large = ndimage.zoom(np.float64(digit), height / len(digit), order=3)
+    large = ndimage.gaussian_filter(large, height / 60)
+    return np.clip(4 * (large - thin) + 0.5, 0, 1)
+
+
+def sheet(kind, width, height, rng):
+    """Return paper as an array (height, width, 3), with lines if it has any."""
+    paper = Image.new("RGB", (width, height), PAPER)
+    pen, step = ImageDraw.Draw(paper), height / rng.uniform(8, 14)
+    thickness, slope = max(1, width // 300), height / 100
+    if kind in ("ruled paper", "squared paper"):
+        for y in np.arange(rng.uniform(0, step), height, step):
+            pen.line([(0, y), (width, y + slope)], LINES, thickness)
+    if kind == "squared paper":
+        for x in np.arange(rng.uniform(0, step), width, step):
+            pen.line([(x, 0), (x - slope, height)], LINES, thickness)
+    return np.float64(paper)
+
+
+def ramp(width, height, rng):
+    """Return (height, width) numbers that grow from −0.7 to 0.7 at most, in any direction."""
+    y, x = np.mgrid[-0.5 : 0.5 : height * 1j, -0.5 : 0.5 : width * 1j]
+    angle = rng.uniform(0, 6.3)
+    return x * np.cos(angle) + y * np.sin(angle)
+
+
+def photograph(digits, kind, rng):
+    """Return a photograph of digits (n, 28, 28) beside each other, uint8 RGB.
+
+    Size, place, pen, light and grain are drawn by `rng`, a NumPy generator.
+    """
+    width = KINDS[kind]
+    height = width * 3 // 4
+    tall = int(height * rng.uniform(0.35, 0.75) / (1.5 if len(digits) > 1 else 1))
+    thin, gap = rng.uniform(0.4, 0.7), np.zeros((tall, tall // 4))
+    inks = [part for digit in digits for part in (gap, ink_of(digit, tall, thin))]
+    ink = np.hstack(inks[1:])[:, :width]
+    if kind == "a tilt of 15 degrees":
+        ink = ndimage.rotate(ink, rng.choice([-15, 15]), order=1).clip(0, 1)
+        ink = ink[box(ink, 0.1)]
+    spare = np.array([height, width]) - ink.shape
+    top, left = np.int64(spare * rng.uniform(0.1, 0.9, 2))
+    place = slice(top, top + ink.shape[0]), slice(left, left + ink.shape[1])
+    page = sheet(kind, width, height, rng)
+    pen, strength = rng.choice(COLOURS if kind == "coloured ink" else PENS), 1
+    if kind == "pencil":
+        pen, strength = np.array(PENCIL), rng.uniform(0.35, 0.5)
+    page[place] += strength * ink[..., None] * (pen - page[place])
+    if kind == "the paper's edge":  # a strip of the table, at most halfway to the digit
+        share, side = rng.uniform(0.2, 0.5), rng.integers(4)
+        bare = [left, top, spare[1] - left, spare[0] - top][side]
+        np.rot90(page, side)[:, : int(share * bare)] = TABLE  # a view of that side
+    light = 1 - rng.uniform(0.1, 0.3) * (0.5 + ramp(width, height, rng))
+    if kind == "a shadow's edge":
+        beyond = ramp(width, height, rng) > rng.uniform(-0.3, 0.3)
+        shadow = ndimage.gaussian_filter(np.float64(beyond), 3)
+        light = light * (1 - rng.uniform(0.2, 0.4) * shadow)
+    page = page * light[..., None] + rng.normal(0, 3, (height, width, 1))
+    if kind == "cropped to its ink":
+        page = page[place][box(ink, 0.5)]
+    return np.uint8(np.clip(page, 0, 255))

@@ -1,0 +1,3 @@
+"""Run in the kernel before the notebook; it leaves no name behind."""
+
+__import__("words")

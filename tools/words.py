@@ -1,0 +1,111 @@
+"""Make figures say what they draw; run in the kernel before the notebook.
+
+Jupyter keeps the words as the plain text of a figure, beside its picture. So nbval
+compares them as it compares what cells print, on every machine.
+"""
+
+import numpy as np
+from matplotlib.category import StrCategoryLocator
+from matplotlib.figure import Figure
+from matplotlib.lines import AxLine
+from matplotlib.patches import Rectangle
+from matplotlib.ticker import FixedLocator
+
+
+def number(value):
+    """Write a number with four digits, at most four of them decimals."""
+    return np.format_float_positional(round(float(f"{value:.4g}"), 4) + 0.0, trim="-")
+
+
+def tick_labels(axis):
+    """Return the labels of ticks that stand where the notebook or its data put them."""
+    if isinstance(axis.get_major_locator(), (FixedLocator, StrCategoryLocator)):
+        return ", ".join(label.get_text() for label in axis.get_ticklabels())
+    return ""
+
+
+def line_words(line):
+    """Return a line's label, marker, number of points, first and last point, and mean."""
+    label = "" if line.get_label().startswith("_") else f"{line.get_label()}, "
+    if isinstance(line, AxLine):
+        return f"{label}slope {number(line.get_slope())}"
+    points = np.asarray(line.get_xydata(), float)
+    first, last = (f"({number(x)}, {number(y)})" for x, y in points[[0, -1]])
+    mean = number(np.nanmean(points[:, 1]))
+    ends = f"{len(points)} points from {first} to {last}, mean {mean}"
+    return f"{label}marker {line.get_marker()}, {ends}"
+
+
+def bar_words(patches):
+    """Return the lengths of bars: they are all as wide, or all as high."""
+    sides = np.array([(p.get_width(), p.get_height()) for p in patches])
+    return ", ".join(map(number, sides[:, 1 if np.ptp(sides[:, 0]) < 1e-9 else 0]))
+
+
+def axis_words(axes, name):
+    """Return an axis' label, scale and direction, and its limits if they are set."""
+    axis = axes.xaxis if name == "x" else axes.yaxis
+    kept = getattr(axes, f"get_autoscale{name}_on")()
+    low, high = map(number, axis.get_view_interval())
+    found = {
+        axis.get_label_text(): True,
+        axis.get_scale(): axis.get_scale() != "linear",
+        f"{low} to {high}": not kept,
+        "turned": kept and axis.get_inverted(),
+    }
+    return ", ".join(text for text, said in found.items() if said and text)
+
+
+def image_words(image):
+    """Return the mean of an image, and the row and column of its centre of mass."""
+    values = np.ma.asarray(image.get_array(), float)
+    weights = np.abs(values if values.ndim == 2 else values.mean(axis=2))
+    rows, columns = np.indices(weights.shape)
+    middle = [np.sum(n * weights) / max(weights.sum(), 1e-9) for n in (rows, columns)]
+    return f"{number(values.mean())} at {number(middle[0])}, {number(middle[1])}"
+
+
+def words_of(axes):
+    """Yield (kind, words) of what can be seen in a part of a figure."""
+    yield "title", axes.get_title()
+    if not axes.images:
+        yield "x", axis_words(axes, "x")
+        yield "y", axis_words(axes, "y")
+        yield "x ticks", tick_labels(axes.xaxis)
+        yield "y ticks", tick_labels(axes.yaxis)
+    if axes.get_legend():
+        yield "legend", ", ".join(t.get_text() for t in axes.get_legend().get_texts())
+    yield "texts", ", ".join(t.get_text().strip() for t in axes.texts)
+    for line in axes.lines:
+        yield "line", line_words(line)
+    bars = [patch for patch in axes.patches if isinstance(patch, Rectangle)]
+    if bars:
+        yield "bars", bar_words(bars)
+    for image in [*axes.images, *axes.collections]:
+        if image.get_array() is not None:
+            yield "image", image_words(image)
+            yield "colours", image.get_cmap().name
+
+
+def words(figure):
+    """Return what a figure draws, one line for each kind of thing."""
+    found = {"size": [f"{figure.bbox.width:.0f}×{figure.bbox.height:.0f}"]}
+    found["title of all"] = [figure.get_suptitle()]
+    for axes in figure.axes:
+        for kind, text in words_of(axes) if axes.get_visible() else []:
+            found.setdefault(kind, []).append(text)
+    images = [np.float64(i.get_array()) for axes in figure.axes for i in axes.images]
+    if images:  # in one picture after another it differs how rough each is, in all less
+        rough = np.mean([np.abs(np.diff(image, axis=0)).mean() for image in images])
+        found["images"] = [f"{len(images)}, rows differ by {number(rough)}"]
+    found["colours"] = sorted(set(found.get("colours", [])))
+    lines = []
+    for kind, texts in found.items():
+        texts = list(filter(None, texts))
+        if kind != "line":
+            texts = [" | ".join(texts)] if texts else []
+        lines += [f"{kind}: {text}" for text in texts]
+    return "\n".join(lines)
+
+
+Figure.__repr__ = words
