@@ -21,7 +21,7 @@ def computes_the_same():
 
     tests/test_breaks.py passes the fingerprint on, to save its many runs the time.
     """
-    here = os.environ.get("FINGERPRINT") or fingerprint()
+    here = os.environ.get("NOTEBOOK_FINGERPRINT") or fingerprint()
     return here == read().metadata["fingerprint"]
 
 

@@ -168,12 +168,12 @@ def first_failure(folder, tests, computes_as):
         tests: what pytest runs.
         computes_as: the fingerprint that the copy takes for this machine's.
     """
-    options = ["-x", "-q", "-rf", "--tb=no", "-p", "no:cacheprovider"]
+    options = ["-x", "-q", "-rf", "--tb=short", "-p", "no:cacheprovider"]
     run = subprocess.run(
         [sys.executable, "-m", "pytest", *options, *tests],
         check=False,
         cwd=folder,
-        env=os.environ | {"FINGERPRINT": computes_as},
+        env=os.environ | {"NOTEBOOK_FINGERPRINT": computes_as},
         capture_output=True,
         encoding="utf-8",
     )
@@ -181,6 +181,7 @@ def first_failure(folder, tests, computes_as):
     if not failed:
         assert run.returncode == 0, run.stdout
         return None
+    assert failed[2] or "Cell outputs differ" in run.stdout, run.stdout
     cells = list(code_cells(read(folder / NOTEBOOK.name)))
     return cells[int(failed[1])] if failed[1] else failed[2]
 

@@ -35,5 +35,5 @@ def test_picture(cell_id, new_outputs, executed, same_machine):
         picture.convert("RGB").save(path)
     difference = compare_images(*map(str, paths), tol=0)
     assert difference is None, difference
-    for path in paths:
+    for path in RESULTS.glob(f"{cell_id}-*.png"):
         path.unlink()

@@ -84,7 +84,8 @@ def band(values, after):
         values: the number as text, in each run.
         after: what follows it in the line.
     """
-    if len(set(values)) == 1 and not after.startswith("%"):
+    full = values[0] == "100" and after.startswith("%")  # it may be a little less
+    if len(set(values)) == 1 and not full:
         return values[0], None
     decimals = max(len(value.partition(".")[2]) for value in values)
     values = [float(value.replace(",", "")) for value in values]
