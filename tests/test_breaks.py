@@ -34,7 +34,10 @@ LEAK = "test_notebook.py::test_no_cell_trains_or_chooses_on_test_images"
 MADE = "test_prepare_digit.py::test_makes_it_as_mnist_was_made"
 PHOTOS = "test_prepare_digit.py::test_reads_photographs"
 PAD = "test_pad.py::test_page_has_the_network_that_was_taught"
+SHOWN = "test_claims.py::test_confusion_matrix_shows_all_images_and_no_zeros"
+TAUGHT = "test_claims.py::test_teaching_mends_other_writers_digits"
 PIXELS = "test_pictures.py::test_picture"
+AFTER = {PAD: "pad", SHOWN: "confusion-plot", TAUGHT: "taught", PIXELS: "counts"}
 LOADED = "load_mnist()"
 
 # Noticed on every machine, within the bands.
@@ -89,6 +92,7 @@ ALWAYS = [
     Break("curves", '"loss", "val_loss"', '"loss", "accuracy"'),
     Break("confusion-plot", 'xlabel("read as")', 'xlabel("true digit")'),
     Break("confusion-plot", "annot=confusion, ", ""),
+    Break("confusion-plot", "mask=confusion == 0, ", "", SHOWN),
     Break(
         "sample-predictions",
         "show_images(test_images[:12]",
@@ -119,6 +123,7 @@ ALWAYS = [
         "np.repeat(images[:1], 20_000, axis=0), np",
         "taught",
     ),
+    Break("teach", "CosineDecay(0.001,", "CosineDecay(0.0,", TAUGHT),
     Break("teach-others", "target[examples])", "target[examples][::-1])", "taught"),
     Break("teach-others", "target[:half]", "target", LEAK),
     Break("pad", "= taught_model.layers[-1]", "= build_convolutional()", PAD),
@@ -212,7 +217,7 @@ def test_break_is_noticed(broken, here, tmp_path):
     cells["train-recipes"].source, cells["train-recipes"].outputs = "histories = {}", []
     noticed_by = broken.noticed_by or broken.cell
     path, _, wanted = noticed_by.rpartition("::")
-    last = {PAD: "pad", PIXELS: broken.cell}.get(noticed_by, wanted)
+    last = AFTER.get(noticed_by, wanted)
     if last in cells:
         kept = needed(cells, last)
         copy.cells = [cell for cell in copy.cells if cell.id in kept]
