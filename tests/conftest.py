@@ -6,12 +6,56 @@ import os
 import re
 import shutil
 import socket
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
-from common import code_cells, definitions
+from common import code_cells, definitions, read
+from nbconvert import PythonExporter
 from playwright import sync_api as playwright
+
+WITHOUT_MNIST = pytest.StashKey[tuple]()
+
+
+def pytest_collection_finish(session):
+    """Start the notebook as a script, without network and with a broken cache.
+
+    It runs beside the first tests, as one training does not keep two cores busy.
+    """
+    if not any("without_mnist" in item.name for item in session.items):
+        return
+    folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
+    home, nowhere = Path(folder.name), "http://127.0.0.1:9"
+    source, _ = PythonExporter().from_notebook_node(read())
+    (home / "notebook.py").write_text(source, encoding="utf-8")
+    (home / "datasets").mkdir()
+    (home / "datasets" / "mnist.npz").write_bytes(b"not what was published")
+    environment = dict.fromkeys(["HOME", "USERPROFILE", "KERAS_HOME"], str(home))
+    environment |= dict.fromkeys(["http_proxy", "https_proxy"], nowhere)
+    environment |= {"MPLBACKEND": "agg", "PYTHONIOENCODING": "utf-8"}
+    with open(home / "printed.txt", "w") as printed:
+        run = subprocess.Popen(
+            [sys.executable, "notebook.py"],
+            cwd=home,
+            env=os.environ | environment,
+            stdout=printed,
+            stderr=subprocess.STDOUT,
+        )
+    session.config.stash[WITHOUT_MNIST] = run, folder
+
+
+@pytest.fixture
+def printed_without_mnist(pytestconfig):
+    """What the notebook prints where MNIST can't be had."""
+    run, folder = pytestconfig.stash[WITHOUT_MNIST]
+    failed = run.wait(timeout=1800)
+    printed = (Path(folder.name) / "printed.txt").read_text(encoding="utf-8")
+    assert not failed, printed
+    return printed
 
 
 @pytest.fixture(scope="session")

@@ -1,13 +1,16 @@
 """Checks that the notebook's outputs agree with each other, and with what it concludes.
 
-Bands are as wide as networks vary. What is checked here holds on every machine: in six
-runs with other seeds, each was met by at least four standard deviations.
+Bands are as wide as networks vary. What is checked here holds on every machine: what one
+network does better than another, it did by at least four standard deviations in six
+runs with other seeds.
 """
 
+import math
 import re
 
 import pytest
 from common import texts
+from scipy.stats import binomtest
 
 
 @pytest.fixture
@@ -19,6 +22,64 @@ def printed(executed):
 def numbers(pattern, text):
     """Return all numbers that the groups of a pattern find, as a list for each match."""
     return [[float(n) for n in m.groups()] for m in re.finditer(pattern, text)]
+
+
+def titles(text):
+    """Return the titles of a figure's parts."""
+    return re.search(r"title: (.*)", text)[1].split(" | ")
+
+
+def test_luck_is_computed_from_what_is_printed(printed):
+    ((percent, luck),) = numbers(
+        r"accuracy: ([\d.]+)%, give or take ([\d.]+)", printed["test"]
+    )
+    share = percent / 100
+    error = 200 * math.sqrt(share * (1 - share) / 10_000)
+    assert luck == pytest.approx(error, abs=0.051)
+    pair = r"(\d+) read right only .*, (\d+) only .*\n.* ([\d.]+)% of tries"
+    pairs = numbers(pair, printed["compare"])
+    assert len(pairs) == 3
+    for one, other, percent in pairs:
+        chance = binomtest(int(one), int(one + other)).pvalue
+        assert percent == math.ceil(1e4 * chance) / 100
+
+
+def test_doubtful_images_are_doubtful_and_worst_mistakes_are_not(printed):
+    panels = re.search(r"bars: (.*)", printed["doubt"])[1].split(" | ")
+    for title, panel in zip(titles(printed["doubt"]), panels, strict=True):
+        shares = [float(share) for share in panel.split(", ")]
+        assert max(shares) < 0.6
+        assert title.endswith(str(shares.index(max(shares))))
+    doubtful, worst = (
+        set(re.search(r"image: (.*)", printed[cell_id])[1].split(" | "))
+        for cell_id in ("doubt", "mistakes")
+    )
+    assert not doubtful & worst
+
+
+def test_mistakes_that_are_shown_are_mistakes(printed):
+    for cell_id in ("mistakes", "remaining", "misread"):
+        for title in titles(printed[cell_id]):
+            true, read = re.fullmatch(r"(\d), read as (\d)", title).groups()
+            assert true != read, cell_id
+    assert f"Shown: {'; '.join(titles(printed['mistakes']))}" in printed["mistakes"]
+    kinds = re.findall(r"(?m)^(\d, read as \d) +(\d+)$", printed["misread"])
+    shown = [kind for kind, n in kinds for _ in range(min(6, int(n)))]
+    assert titles(printed["misread"]) == shown
+
+
+def test_figures_show_what_is_printed(printed):
+    samples = [title.split(" (")[0] for title in titles(printed["sample-predictions"])]
+    assert f"Read as:     {' '.join(samples)}\n" in printed["sample-predictions"]
+    assert f"read as {', '.join(titles(printed['letters']))}" in printed["letters"]
+    for cell_id, factor, number in [
+        ("evidence-plot", 100, r": ([\d.]+)%"),
+        ("taught", 1, r"(?m)^(?!bars)\D+ ([\d.]+) +([\d.]+)$"),
+    ]:
+        bars = re.search(r"bars: (.*)", printed[cell_id])[1].split(", ")
+        shown = sorted(factor * float(bar) for bar in bars)
+        said = sorted(n for row in numbers(number, printed[cell_id]) for n in row)
+        assert shown == pytest.approx(said, abs=0.06 if factor > 1 else 0.006)
 
 
 def test_confusion_matrix_shows_all_images_and_no_zeros(printed):
@@ -42,16 +103,21 @@ def test_early_stopping_takes_back_the_best_weights(printed):
     assert last[0] > 1.3 * loss
 
 
-def test_scoreboard_agrees_with_what_is_counted(printed):
+def test_scoreboard_agrees_with_its_figure_and_with_what_is_counted(printed):
     row = r"(?m)\d+ +\d+ +([\d.]+) +(0\.\d{4}) +[\d.]+(?: +0\.\d+)? *$"
-    seconds, accuracies = zip(*numbers(row, printed["scoreboard"]))
-    assert len(seconds) == 8
-    assert min(seconds) > 0
-    assert max(accuracies) == accuracies[-1]
-    ((first,),) = numbers(r"(\d+) misread", printed["mistakes"])
-    ((best,),) = numbers(r"(\d+) of 10,000 misread", printed["remaining"])
-    assert 10_000 * (1 - accuracies[0]) == pytest.approx(first, abs=1)
-    assert 10_000 * (1 - accuracies[-1]) == pytest.approx(best, abs=1)
+    rows = numbers(row, printed["scoreboard"])
+    assert len(rows) == 8
+    places = numbers(r" at \(([\d.]+), ([\d.]+)\)", printed["scoreboard-plot"])
+    for (seconds, accuracy), (x, y) in zip(rows, places, strict=True):
+        assert seconds > 0
+        assert x == pytest.approx(seconds, abs=0.06)
+        assert y == pytest.approx(100 - 100 * accuracy, abs=0.006)
+    *_, best = accuracies = [accuracy for _, accuracy in rows]
+    assert best == max(accuracies)
+    counts = [("mistakes", r"(\d+) misread"), ("remaining", r"(\d+) of 10,000 misread")]
+    for accuracy, (cell_id, count) in zip([accuracies[0], best], counts):
+        ((misread,),) = numbers(count, printed[cell_id])
+        assert 10_000 * (1 - accuracy) == pytest.approx(misread, abs=1)
 
 
 def test_augmentation_helps(printed):

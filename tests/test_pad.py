@@ -47,8 +47,8 @@ def test_reads_drawings_as_python_does(page, network, names, digits):
     script = """text => {
       const pad = document.querySelector(".digit-pad");
       const pixels = new ImageData(280, 280);
-      [...atob(text)].forEach((c, i) => pixels.data.set([c, c, c].map((c) => c.charCodeAt(0)), 4 * i));
-      pixels.data.forEach((_, i) => { if (i % 4 === 3) pixels.data[i] = 255; });
+      const grey = Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
+      grey.forEach((v, i) => pixels.data.set([v, v, v, 255], 4 * i));
       pad.paper.putImageData(pixels, 0, 0);
       const image = pad.prepareDigit(pad.paper);
       return [Array.from(image), Array.from(pad.readDigit(image).shares)];

@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import textwrap
 from functools import partial
 from pathlib import Path
 
@@ -50,10 +51,12 @@ def definitions():
 
     Nothing else is run: no training, no figure.
     """
+    cells = code_cells(read())
     kept = ast.Import, ast.ImportFrom, ast.FunctionDef
-    trees = [ast.parse(cell.source).body for cell in code_cells(read()).values()]
+    trees = [ast.parse(cell.source).body for cell in cells.values()]
     body = [node for tree in trees for node in tree if isinstance(node, kept)]
-    names = {"SEED": 42}
+    (seed,) = re.findall(r"(?m)^SEED = (\d+)$", cells["seed"].source)
+    names = {"SEED": int(seed)}
     exec(compile(ast.Module(body, []), NOTEBOOK.name, "exec"), names)  # noqa: S102
     return names
 
@@ -89,26 +92,16 @@ def readme_pictures():
 
 
 def with_results(readme, notebook):
-    """Return the text of README.md with the numbers of the notebook in its results."""
-    printed = texts(notebook)
-    row = r"(?m)(\d+) +\d+ +([\d.]+) +(0\.\d+) +[\d.]+ *(0\.\d+|)$"
-    rows = iter(re.findall(row, printed["scoreboard"]))
+    """Return the text of README.md with what cells print in its blocks named after them."""
+    cells = code_cells(notebook)
 
-    def table_row(match):
-        size, seconds, *shares = next(rows)
-        percents = [share and f"{float(share):.2%}" for share in shares]
-        return " | ".join([match[1], f"{int(size):,}", seconds, *percents]) + " |"
+    def block(match):
+        outputs = cells[match[1]].outputs
+        printed = "".join(o.text for o in outputs if o.get("name") == "stdout")
+        lines = re.sub(r"(?m) +$", "", textwrap.dedent(printed).rstrip())
+        return f"<!-- {match[1]} -->\n```text\n{lines}\n```"
 
-    readme = re.sub(r"(?m)^(\| [^|]+) \| [\d,]+ \| .*\|$", table_row, readme)
-    found = re.findall(r"[\d.]+(?=%)", printed["evidence-plot"])
-    for pair in re.findall(r"(?m)^\D+ ([\d.]+) +([\d.]+)$", printed["taught"]):
-        found += pair
-    start, opening, rest = readme.partition("Digits of other writers")
-    paragraph, end, rest = rest.partition("\n\n")
-    paragraph = re.sub(r"[\d.]+(?=%)", lambda _: found.pop(0), paragraph)
-    if found or next(rows, None):
-        raise ValueError("README.md does not name all results of the notebook.")
-    return start + opening + paragraph + end + rest
+    return re.sub(r"(?s)<!-- ([\w-]+) -->\n```text\n.*?\n```", block, readme)
 
 
 def without_logs(outputs):

@@ -36,11 +36,8 @@ from PIL.PngImagePlugin import PngInfo
 
 def compressed(png):
     """Return an opaque PNG picture in base64 as a smaller one with the same pixels."""
-    picture, note, smaller = (
-        Image.open(BytesIO(base64.b64decode(png))),
-        PngInfo(),
-        BytesIO(),
-    )
+    picture = Image.open(BytesIO(base64.b64decode(png)))
+    note, smaller = PngInfo(), BytesIO()
     note.add_text("Software", picture.info["Software"])  # the version of Matplotlib
     picture = picture.convert("RGB")
     if picture.convert("L").convert("RGB") == picture:

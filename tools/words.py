@@ -42,6 +42,13 @@ def bar_words(patches):
     return ", ".join(map(number, sides[:, 1 if np.ptp(sides[:, 0]) < 1e-9 else 0]))
 
 
+def text_words(text):
+    """Return a text, and the point that it stands at if it belongs to one."""
+    place = getattr(text, "xy", None)
+    point = f" at ({', '.join(map(number, place))})" if place else ""
+    return text.get_text().strip() + point
+
+
 def axis_words(axes, name):
     """Return an axis' label, scale and direction, and its limits if they are set."""
     axis = axes.xaxis if name == "x" else axes.yaxis
@@ -75,7 +82,7 @@ def words_of(axes):
         yield "y ticks", tick_labels(axes.yaxis)
     if axes.get_legend():
         yield "legend", ", ".join(t.get_text() for t in axes.get_legend().get_texts())
-    yield "texts", ", ".join(t.get_text().strip() for t in axes.texts)
+    yield "texts", ", ".join(map(text_words, axes.texts))
     for line in axes.lines:
         yield "line", line_words(line)
     bars = [patch for patch in axes.patches if isinstance(patch, Rectangle)]
@@ -84,7 +91,9 @@ def words_of(axes):
     for image in [*axes.images, *axes.collections]:
         if image.get_array() is not None:
             yield "image", image_words(image)
-            yield "colours", image.get_cmap().name
+            low, high = image.get_clim()
+            limits = f" from {number(low)} to {number(high)}" * (low == -high)
+            yield "colours", image.get_cmap().name + limits
 
 
 def words(figure):
