@@ -1,5 +1,13 @@
 # For `jupyter nbconvert --config page/config.py run.ipynb` in the folder above.
-c.NbConvertApp.export_format = "html"  # noqa: F821
-c.NbConvertApp.output_base = "MNIST_digit_classification"  # noqa: F821
-c.HTMLExporter.template_name = "digits"  # noqa: F821
-c.TemplateExporter.extra_template_basedirs = ["page"]  # noqa: F821
+import os
+
+c = get_config()  # noqa: F821, Jupyter gives it
+c.NbConvertApp.export_format = "html"
+c.NbConvertApp.output_base = "MNIST_digit_classification"
+c.HTMLExporter.template_name = "digits"
+c.TemplateExporter.extra_template_basedirs = ["page"]
+# On GitHub, the page has a link that opens the notebook in Colab.
+name = os.environ.get("GITHUB_REPOSITORY", "")
+c.TemplateExporter.filters = {
+    "with_repository": lambda text: name and text.format(name)
+}

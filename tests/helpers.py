@@ -10,10 +10,12 @@ from scipy import ndimage
 
 def shorten(notebook):
     """Let the longest trainings of a notebook take one epoch, and ignore what they print."""
+    before = [cell.source for cell in notebook.cells]
     for cell in code_cells(notebook).values():
         shorter = re.sub(r"\b(?:18|8), (batch_size=)?(?=256|64)", r"1, \1", cell.source)
         if shorter != cell.source:
             cell.source, cell.metadata["tags"] = shorter, ["nbval-ignore-output"]
+    assert before != [cell.source for cell in notebook.cells]
 
 
 def strokes(text):
@@ -41,7 +43,7 @@ STROKES = [
 ]
 # Forms that MNIST's writers hardly used: {name: (digit, strokes)}.
 FOREIGN = {
-    "1 with a long upstroke": (1, strokes("70,170 165,50 165,235")),
+    "1 with a long upstroke": (1, strokes("50,160 165,50 165,235")),
     "9 with a small loop and a curled tail": (
         9,
         strokes("170,65 145,55 130,72 145,88 172,70 195,150 165,220 110,232 65,205"),

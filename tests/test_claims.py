@@ -1,13 +1,14 @@
 """Checks that the notebook's outputs agree with each other, and with what it concludes.
 
 Bands are as wide as networks vary. What is checked here holds on every machine: what one
-network does better than another, it did by at least four standard deviations in six
-runs with other seeds.
+network does better than another, it did in six runs with other seeds, by three of their
+standard deviations or more.
 """
 
 import math
 import re
 
+import numpy as np
 import pytest
 from common import texts
 from scipy.stats import binomtest
@@ -82,11 +83,18 @@ def test_figures_show_what_is_printed(printed):
         assert shown == pytest.approx(said, abs=0.06 if factor > 1 else 0.006)
 
 
-def test_confusion_matrix_shows_all_images_and_no_zeros(printed):
-    (shown,) = re.findall(r"texts: (.*)", printed["confusion-plot"])
-    counts = [int(count) for count in shown.split(", ")]
-    assert sum(counts) == 10_000
-    assert 0 not in counts
+def test_confusion_matrix_agrees_with_what_is_printed(printed):
+    matrix, text = np.zeros((10, 10)), printed["confusion-plot"]
+    for count, x, y in numbers(r"(\d+) at \(([\d.]+), ([\d.]+)\)", text):
+        assert count > 0  # zeros are blank
+        matrix[int(y), int(x)] = count
+    sums, right = numbers(r": +(\d+)" + r" (\d+)" * 9, text)
+    assert sums == matrix.sum(axis=1).tolist()
+    assert right == matrix.diagonal().tolist()
+    ((n, true, read),) = numbers(r"(\d+) times: a (\d) read as (\d)", text)
+    assert n == matrix[int(true), int(read)] == np.sort(matrix, axis=None)[-11]
+    pair = numbers(r"4 read as 9: (\d+) times; a 9 as 4: (\d+) times", text)
+    assert pair == [[matrix[4, 9], matrix[9, 4]]]
 
 
 def test_falling_rate_is_better(printed):
@@ -100,7 +108,7 @@ def test_early_stopping_takes_back_the_best_weights(printed):
         r"(?m)^\d+ +[\d.]+ +[\d.]+ +[\d.]+ +([\d.]+)$", printed["too-long"]
     )
     assert loss == pytest.approx(*lowest, abs=0.002)
-    assert last[0] > 1.3 * loss
+    assert last[0] > 1.2 * loss
 
 
 def test_scoreboard_agrees_with_its_figure_and_with_what_is_counted(printed):
@@ -140,4 +148,4 @@ def test_teaching_mends_other_writers_digits(printed):
     ((before, after),) = numbers(
         r"other writers +([\d.]+) +([\d.]+)", printed["taught"]
     )
-    assert after < 0.75 * before
+    assert after < before

@@ -64,7 +64,7 @@ def test_runs_shows_all_pictures_and_reads_a_drawn_digit(lab, browser):
     page.get_by_role("menuitem", name="Run", exact=True).click()
     page.locator(".lm-Menu-itemLabel", has_text="Run All Cells").first.click()
     for _ in range(400):
-        page.keyboard.press("Control+s")
+        page.keyboard.press("ControlOrMeta+s")
         page.wait_for_timeout(3000)
         cells = list(code_cells(read(path)).values())
         if cells[-1].execution_count:

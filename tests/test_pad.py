@@ -1,29 +1,55 @@
-"""Draws in the notebook's pad, in a real browser, on the page nbconvert makes."""
+"""Draws in the notebook's pad, in a real browser, on the page that README's command makes."""
 
 import base64
+import os
 import re
+import subprocess
+import sys
 
+import nbformat
 import numpy as np
 import pytest
-from common import texts
+from common import ROOT, code_cells, pictures, texts
 from helpers import FOREIGN, STROKES, draw, moved
-from nbconvert import HTMLExporter
 from PIL import Image
 from sklearn.datasets import load_digits
 
 
 @pytest.fixture(scope="module")
-def page(executed, browser, tmp_path_factory):
-    """The notebook as a page in a browser; a script error there fails the test."""
-    html, _ = HTMLExporter().from_notebook_node(executed)
-    path = tmp_path_factory.mktemp("page") / "notebook.html"
-    path.write_text(html, encoding="utf-8")
-    page, errors = browser.new_page(offline=True), []
-    page.on("pageerror", lambda error: errors.append(error))
-    page.goto(path.as_uri(), wait_until="domcontentloaded")
-    page.wait_for_selector(".digit-pad[data-ready]")
-    yield page
+def made(executed, tmp_path_factory):
+    """The path of the page, with the link that it has on GitHub."""
+    folder = tmp_path_factory.mktemp("page")
+    nbformat.write(executed, folder / "run.ipynb")
+    convert = ["nbconvert", "--config", "page/config.py", folder / "run.ipynb"]
+    subprocess.run(
+        [sys.executable, "-m", "jupyter", *convert, "--output-dir", folder],
+        check=True,
+        cwd=ROOT,
+        env=os.environ | {"GITHUB_REPOSITORY": "someone/digits"},
+    )
+    return folder / "MNIST_digit_classification.html"
+
+
+@pytest.fixture(scope="module")
+def open_page(made, browser):
+    """A function that opens the page in a browser; a script error there fails the test."""
+    errors = []
+
+    def open_page(**options):
+        page = browser.new_page(offline=True, **options)
+        page.on("pageerror", lambda error: errors.append(error))
+        page.goto(made.as_uri(), wait_until="domcontentloaded")
+        page.wait_for_selector(".digit-pad[data-ready]")
+        return page
+
+    yield open_page
     assert not errors
+
+
+@pytest.fixture(scope="module")
+def page(open_page):
+    """The page in a browser."""
+    return open_page()
 
 
 @pytest.fixture
@@ -41,6 +67,10 @@ def test_page_has_the_network_that_was_taught(network, names, executed):
     (misread,) = re.findall(r"other writers +[\d.]+ +([\d.]+)", printed)
     wrong = 100 * np.mean(read != digits.target[half:])
     assert wrong == pytest.approx(float(misread), abs=0.15)
+    (misread,) = re.findall(r"test images +[\d.]+ +([\d.]+)", printed)
+    _, (images, labels) = names["load_mnist"]()
+    read = network.predict(images / 255, verbose=0).argmax(axis=1)
+    assert 100 * np.mean(read != labels) == pytest.approx(float(misread), abs=0.015)
 
 
 def test_reads_drawings_as_python_does(page, network, names, digits):
@@ -53,17 +83,18 @@ def test_reads_drawings_as_python_does(page, network, names, digits):
       const image = pad.prepareDigit(pad.paper);
       return [Array.from(image), Array.from(pad.readDigit(image).shares)];
     }"""
-    same = []
+    images, shares, prepared = [], [], []
     for image in digits[0][:400]:
         large = Image.fromarray(image).resize((280, 280), Image.Resampling.BICUBIC)
         drawn = 255 - np.asarray(large)
-        text = base64.b64encode(drawn.tobytes()).decode()
-        image, shares = page.evaluate(script, text)
-        in_page = network(np.reshape(image, (1, 28, 28)), training=False)[0]
-        np.testing.assert_allclose(shares, in_page, atol=1e-3)
-        in_python = network(names["prepare_digit"](drawn)[None], training=False)[0]
-        same.append(np.argmax(shares) == np.argmax(in_python))
-    assert np.mean(same) >= 0.99
+        seen = page.evaluate(script, base64.b64encode(drawn.tobytes()).decode())
+        images.append(np.reshape(seen[0], (28, 28)))
+        shares.append(seen[1])
+        prepared.append(names["prepare_digit"](drawn))
+    by_keras = network.predict(np.stack(images), verbose=0)
+    np.testing.assert_allclose(shares, by_keras, atol=1e-3)
+    in_python = network.predict(np.stack(prepared), verbose=0)
+    assert np.mean(np.argmax(shares, axis=1) == in_python.argmax(axis=1)) >= 0.99
 
 
 def test_shows_what_is_read_as_drawn(page, say):
@@ -80,8 +111,32 @@ def assert_reads_drawn_digits(page):
     )
 
 
-def test_reads_drawn_digits(page):
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 390])
+def test_reads_drawn_digits(open_page, width, scheme):
+    page = open_page(viewport={"width": width, "height": 800}, color_scheme=scheme)
+    pad = page.locator(".digit-pad canvas").first
+    pad.scroll_into_view_if_needed()
+    box = pad.bounding_box()
+    assert 0 <= box["x"] <= box["x"] + box["width"] <= width
     assert_reads_drawn_digits(page)
+    page.close()
+
+
+def test_page_folds_cells_and_describes_figures(page, executed):
+    cells = code_cells(executed)
+    assert page.locator("a", has_text="Open in Colab").get_attribute("href") == (
+        "https://colab.research.google.com/github/someone/digits/blob/HEAD/"
+        "MNIST_digit_classification.ipynb"
+    )
+    folded = [c for c in cells.values() if c.source.startswith("# @title ")]
+    titles = [c.source.splitlines()[0].removeprefix("# @title ") for c in folded]
+    assert page.locator("details:not([open]) > summary").all_inner_texts() == [
+        *titles,
+        "Answers",
+    ]
+    alts = page.eval_on_selector_all(".jp-OutputArea img", "i => i.map((i) => i.alt)")
+    assert alts == [cells[cell_id].metadata["alt"] for cell_id in pictures(executed)]
 
 
 @pytest.mark.parametrize(("digit", "strokes"), FOREIGN.values(), ids=FOREIGN)

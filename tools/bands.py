@@ -5,8 +5,7 @@
 runs the notebook `runs` times (10 if not given), each time with another seed for all
 training and with the next of the settings below, on one core, as many at a time as there
 are cores. It keeps each run in FOLDER, and goes on there if it is started again; for a
-new measurement, take a new folder. Then it renews the limits, but those of single digits
-(`{0 … 9}`), and prints the lines that vary and have no band yet: add them to the file,
+new measurement, take a new folder. Then it renews the limits, and prints the lines that vary and have no band yet: add them to the file,
 with `{0 … 0}` in place of each number that varies, and start it again. It needs Linux,
 and a processor with AVX-512.
 """
@@ -53,7 +52,6 @@ def run_notebook(seed, folder):
         one_core + execute,
         env=os.environ | STARTUP | SETTINGS[seed % len(SETTINGS)],
         check=True,
-        stderr=subprocess.PIPE,
     )
     unfinished.rename(path)
     print(f"Seed {seed}: done.", flush=True)
@@ -92,7 +90,7 @@ def renewed(line, printed, before):
 
     def replace(place):
         values = next(columns)
-        if "…" not in place[1].strip("…") or place[1] == "0 … 9":
+        if " … " not in place[1]:
             return place[0]
         text, comment = limits(values, place[1], line[place.end() :])
         comments.append(comment)
@@ -112,8 +110,8 @@ def main(folder, n_runs=10):
     ]
     lines, cell_id = BANDS.read_text(encoding="utf-8").splitlines(), None
     for i, line in enumerate(lines):
-        if line.startswith("["):
-            cell_id, seen = line.strip("[]"), Counter()
+        if heading := re.fullmatch(r"\[([a-z-]+)\]", line):
+            cell_id, seen = heading[1], Counter()
         elif cell_id and line:
             form = pattern(line.split("  #")[0])
             lines[i] = renewed(line, [run[cell_id] for run in runs], seen[form])

@@ -8,7 +8,7 @@ passes), and prints the median seconds and the mean test accuracy. It needs MNIS
 PyTorch's example, by far the longest, runs once, and only if torch is installed.
 
 The last column is the one to read: the seconds that the other network takes in `fit`,
-over those after which a network of the notebook first reads as many test images right.
+over those after which a network of `OWN` first reads as many test images right.
 The clock stops while that is measured. The notebook's networks train on 54,000 images,
 the others on all 60,000 as they are published.
 """
@@ -34,40 +34,40 @@ names["x_train"] = x_train[:54_000]
 exec(code_cells(read())["augmentation"].source, names)  # noqa: S102
 
 
-class Watch(keras.callbacks.Callback):
-    """Notes (seconds, test accuracy) every 64 batches, from epoch 3 on every 256."""
+def share_right(model):
+    """Return the share of the test images that a Keras model reads right."""
+    answers = model(x_test, training=False).numpy().argmax(axis=1)
+    return np.mean(answers == test_labels)
 
-    def on_epoch_begin(self, epoch, logs=None):
-        self.every = 64 if epoch < 2 else 256
+
+class Watch(keras.callbacks.Callback):
+    """Notes (seconds, test accuracy) about every 64 batches, and at the end."""
 
     def on_train_begin(self, logs=None):
         self.notes, self.start = [], time.perf_counter()
 
-    def note(self):
-        stop = time.perf_counter()
-        answers = self.model(x_test, training=False).numpy().argmax(axis=1)
-        self.notes.append((stop - self.start, np.mean(answers == test_labels)))
-        self.start += time.perf_counter() - stop
-
     def on_train_batch_end(self, batch, logs=None):
-        if (batch + 1) % self.every == 0:
-            self.note()
+        if (batch + 1) % 64 == 0:
+            self.on_train_end()
 
     def on_train_end(self, logs=None):
-        self.note()
+        stop = time.perf_counter()
+        self.notes.append((stop - self.start, share_right(self.model)))
+        self.start += time.perf_counter() - stop
 
 
 def dense_with_normalization():
     """Return a dense network that takes the notebook's two ideas for the best one."""
-    hidden = [layers.Flatten()]
+    model = keras.Sequential([keras.Input((28, 28)), layers.Flatten()])
     for units in (1024, 512):
-        hidden += [layers.Dense(units, use_bias=False), layers.BatchNormalization()]
-        hidden += [layers.ReLU()]
-    output = layers.Dense(10, activation="softmax")
-    return keras.Sequential([keras.Input((28, 28)), *hidden, output])
+        model.add(layers.Dense(units, use_bias=False))
+        model.add(layers.BatchNormalization())
+        model.add(layers.ReLU())
+    model.add(layers.Dense(10, activation="softmax"))
+    return model
 
 
-def own(build, epochs, batch_size, rate=None, *, augmented=False, smooth=False):
+def own(build, epochs, batch_size, rate=0, augmented=False, smoothing=0):
     """Return a function of a seed that trains as the notebook, and gives its notes."""
 
     def run(seed):
@@ -77,7 +77,7 @@ def own(build, epochs, batch_size, rate=None, *, augmented=False, smooth=False):
         model.add(build())
         falling = rate and names["falling_rate"](rate, epochs, batch_size)
         adam, watch = keras.optimizers.Adam(falling or 0.001), Watch()
-        loss = keras.losses.CategoricalCrossentropy(label_smoothing=0.05 * smooth)
+        loss = keras.losses.CategoricalCrossentropy(label_smoothing=smoothing)
         model.compile(adam, loss, metrics=["accuracy"], steps_per_execution=32)
         model.fit(names["x_train"], labels, batch_size, epochs, 0, callbacks=[watch])
         return watch.notes
@@ -89,21 +89,14 @@ def dense(*units):
     return lambda: names["build_model"](units)
 
 
-def convolutional():
-    return names["build_convolutional"]()
-
-
+convolutional = names["build_convolutional"]
 OWN = {
     "first network": own(dense(128), 10, 128),
     "the same, falling rate": own(dense(128), 10, 128, 0.003),
     "convolutional": own(convolutional, 2, 64, 0.01),
-    "convolutional, augmented": own(
-        convolutional, 8, 64, 0.005, augmented=True, smooth=True
-    ),
-    "dense, augmented": own(dense(512, 512), 18, 256, 0.002, augmented=True),
-    "dense, normalized, augmented, 40 epochs": own(
-        dense_with_normalization, 40, 256, 0.004, augmented=True, smooth=True
-    ),
+    "convolutional, augmented": own(convolutional, 8, 64, 0.005, True, 0.05),
+    "dense, augmented": own(dense(512, 512), 18, 256, 0.002, True),
+    "dense, normalized": own(dense_with_normalization, 40, 256, 0.004, True, 0.05),
 }
 
 
@@ -119,9 +112,7 @@ def peer(*hidden, optimizer="adam", **options):
         model.compile(optimizer, loss, metrics=["accuracy"])
         start = time.perf_counter()
         model.fit(x_train, train_labels, verbose=0, **options)
-        seconds = time.perf_counter() - start
-        answers = model(x_test, training=False).numpy().argmax(axis=1)
-        return seconds, np.mean(answers == test_labels)
+        return time.perf_counter() - start, share_right(model)
 
     return run
 
@@ -188,6 +179,11 @@ PEERS = {
 }
 
 
+def reached(accuracy, notes):
+    """Return the seconds after which a training first had an accuracy; infinite if never."""
+    return next((seconds for seconds, share in notes if share >= accuracy), np.inf)
+
+
 def main(repeats=3):
     bar = keras.utils.Progbar(repeats * len(OWN | PEERS), unit_name="network")
     runs = {name: [] for name in OWN | PEERS}
@@ -204,16 +200,11 @@ def main(repeats=3):
     for name, found in runs.items():
         ends = [run[-1] for run in found] if name in OWN else found
         seconds, accuracy = median(s for s, _ in ends), mean(a for _, a in ends)
-        ratio = ""
+        print(f"{name:48} {seconds:7.1f}  {accuracy:8.2%}", end="")
         if name not in OWN:
-            reached = [
-                median(
-                    next((s for s, a in n if a >= accuracy), np.inf) for n in runs[k]
-                )
-                for k in OWN
-            ]
-            ratio = f"{seconds / min(reached):13.1f}"
-        print(f"{name:48} {seconds:7.1f}  {accuracy:8.2%}  {ratio}")
+            first = [[reached(accuracy, notes) for notes in runs[own]] for own in OWN]
+            print(f"  {seconds / min(map(median, first)):13.1f}", end="")
+        print()
 
 
 if __name__ == "__main__":

@@ -171,7 +171,8 @@ def compared(lines, same_machine, match):
             return place[0]
         if band == "…" or same_machine:
             return value
-        low, high = (float(end.replace(",", "")) for end in band.split(" … "))
+        ends = ["0", "9"] if band == "digit" else band.split(" … ")
+        low, high = (float(end.replace(",", "")) for end in ends)
         within = low <= float(value.replace(",", "")) <= high
         return place[0] if within else f"{value} (allowed: {band})"
 

@@ -43,10 +43,9 @@ def bar_words(patches):
 
 
 def text_words(text):
-    """Return a text, and the point that it stands at if it belongs to one."""
-    place = getattr(text, "xy", None)
-    point = f" at ({', '.join(map(number, place))})" if place else ""
-    return text.get_text().strip() + point
+    """Return a text, and the point that it belongs to or stands at."""
+    place = getattr(text, "xy", text.get_position())
+    return f"{text.get_text().strip()} at ({', '.join(map(number, place))})"
 
 
 def axis_words(axes, name):
