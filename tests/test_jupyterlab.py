@@ -67,13 +67,14 @@ def test_runs_shows_all_pictures_and_reads_a_drawn_digit(lab, browser):
         page.keyboard.press("ControlOrMeta+s")
         page.wait_for_timeout(3000)
         cells = list(code_cells(read(path)).values())
-        if cells[-1].execution_count:
+        outputs = [o for cell in cells for o in without_logs(cell.outputs)]
+        stopped = any(output.output_type == "error" for output in outputs)
+        if cells[-1].execution_count or stopped:
             break
+    for output in outputs:
+        assert output.output_type != "error", output
+        assert output.get("name") != "stderr", output
     assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
-    for cell in cells:
-        for output in without_logs(cell.outputs):
-            assert output.output_type != "error", cell.id
-            assert output.get("name") != "stderr", cell.id
     pngs = pictures(read(path))
     assert pngs.keys() == pictures(read()).keys()
     shown = "images => images.filter((i) => i.naturalWidth).map((i) => i.src)"

@@ -68,7 +68,7 @@ def test_saved_outputs_lie_within_their_bands():
     for cell_id, lines in bands().items():
         text = sanitized(texts(notebook)[cell_id], cell_id, same_machine=False)
         found = [line.strip() for line in text.splitlines()]
-        assert [line for line in found if line in lines] == lines, cell_id
+        assert [line for line in found if line in lines] == lines, f"{cell_id}:\n{text}"
 
 
 TEST_DATA = {"x_test", "y_test", "test_images", "test_labels"}

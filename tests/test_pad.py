@@ -58,14 +58,14 @@ def say(page):
     return lambda: page.locator(".digit-pad output").last.evaluate("o => o.value")
 
 
-def test_page_has_the_network_that_was_taught(network, names, executed):
-    digits = load_digits()
-    half = len(digits.target) // 2
-    images = [names["prepare_digit"](image) for image in digits.images[half:]]
+def test_page_has_the_network_that_was_taught(network, names, executed, digits):
+    others = load_digits()
+    half = len(others.target) // 2
+    images = [names["prepare_digit"](image) for image in others.images[half:]]
     read = network.predict(np.stack(images), verbose=0).argmax(axis=1)
     printed = texts(executed)["taught"]
     (misread,) = re.findall(r"other writers +[\d.]+ +([\d.]+)", printed)
-    wrong = 100 * np.mean(read != digits.target[half:])
+    wrong = 100 * np.mean(read != others.target[half:])
     assert wrong == pytest.approx(float(misread), abs=0.15)
     (misread,) = re.findall(r"test images +[\d.]+ +([\d.]+)", printed)
     _, (images, labels) = names["load_mnist"]()

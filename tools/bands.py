@@ -23,7 +23,7 @@ import nbformat
 import numpy as np
 from common import BANDS, NOTEBOOK, STARTUP, code_cells, pattern, read, sanitized, texts
 
-SPREAD = 9  # standard deviations that a band reaches; 7 when ten runs are made
+SPREAD = 9  # standard deviations that a band reaches
 SETTINGS = [
     {},
     {"TF_ENABLE_ONEDNN_OPTS": "0"},
@@ -79,14 +79,15 @@ def limits(values, old, after):
     return band, f"{mean:.4g} (sd {sd:.2g})"
 
 
-def renewed(line, printed, before):
+def renewed(line, printed, nth):
     """Return a line of bands.txt with limits from what a cell printed in all runs.
 
-    before: how many lines of this form are above it; so many are passed over.
+    nth: for which match in the texts it stands, from 0 on; see `compared` in common.py.
     """
-    line, *_ = line.split("  #")
-    found = [[*re.finditer(pattern(line), text)][before].groups() for text in printed]
-    columns, comments = zip(*found), []
+    found = [[*re.finditer(pattern(line), text)] for text in printed]
+    if min(map(len, found)) <= nth:
+        raise LookupError(f"Not all runs print a line of this form, change it: {line}")
+    columns, comments = zip(*(matches[nth].groups() for matches in found)), []
 
     def replace(place):
         values = next(columns)
@@ -110,10 +111,11 @@ def main(folder, n_runs=10):
     ]
     lines, cell_id = BANDS.read_text(encoding="utf-8").splitlines(), None
     for i, line in enumerate(lines):
-        if heading := re.fullmatch(r"\[([a-z-]+)\]", line):
+        if heading := re.fullmatch(r"\[([\w-]+)\]", line):
             cell_id, seen = heading[1], Counter()
-        elif cell_id and line:
-            form = pattern(line.split("  #")[0])
+        elif cell_id and line and not line.startswith("#"):
+            line, *_ = line.split("  #")
+            form = pattern(line)
             lines[i] = renewed(line, [run[cell_id] for run in runs], seen[form])
             seen[form] += 1
     BANDS.write_text("\n".join([*lines, ""]), encoding="utf-8")

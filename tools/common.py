@@ -156,12 +156,12 @@ def compared(lines, same_machine, match):
     Where the machine is the same, all numbers stay.
 
     Args:
-        lines: the lines of bands.txt of this form; the first is for the first match.
+        lines: the lines of bands.txt of this form; the nth is for the nth match.
         same_machine: whether this machine computes as the one that saved the outputs.
         match: the match of `pattern` in the output.
     """
-    before = len(re.findall(match.re, match.string[: match.start()]))
-    if before >= len(lines):
+    nth = len(re.findall(match.re, match.string[: match.start()]))
+    if nth >= len(lines):
         return match[0]
     found = iter(match.groups())
 
@@ -176,7 +176,7 @@ def compared(lines, same_machine, match):
         within = low <= float(value.replace(",", "")) <= high
         return place[0] if within else f"{value} (allowed: {band})"
 
-    return re.sub(r"\{(.*?)\}", checked, lines[before])
+    return re.sub(r"\{(.*?)\}", checked, lines[nth])
 
 
 def rules(cell_id, same_machine):

@@ -1,7 +1,8 @@
 """Make figures say what they draw; run in the kernel before the notebook.
 
 Jupyter keeps the words as the plain text of a figure, beside its picture. So nbval
-compares them as it compares what cells print, on every machine.
+compares them as it compares what cells print, on every machine. PYTHONSTARTUP (STARTUP in
+common.py) runs startup.py, which imports this, in each kernel of pytest and of the tools.
 """
 
 import numpy as np
