@@ -1,8 +1,8 @@
 """Checks that the notebook's outputs agree with each other, and with what it concludes.
 
 Bands are as wide as networks vary. What is checked here holds on every machine: what one
-network does better than another, it did in all runs that bands.txt comes from, by about
-three standard deviations or more.
+network does better than another, it did in six runs with other seeds, by at least four
+standard deviations of their difference or ratio.
 """
 
 import math
@@ -111,7 +111,7 @@ def test_early_stopping_takes_back_the_best_weights(printed):
         r"(?m)^\d+ +[\d.]+ +[\d.]+ +[\d.]+ +([\d.]+)$", printed["too-long"]
     )
     assert loss == pytest.approx(*lowest, abs=0.002)
-    assert last[0] > 1.2 * loss
+    assert last[0] > 1.3 * loss
 
 
 def test_scoreboard_agrees_with_its_figure_and_with_what_is_counted(printed):
@@ -152,4 +152,4 @@ def test_teaching_mends_other_writers_digits(printed):
     ((before, after),) = numbers(
         r"other writers +([\d.]+) +([\d.]+)", printed["taught"]
     )
-    assert after < before
+    assert after < 0.75 * before
