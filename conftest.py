@@ -30,9 +30,15 @@ def pytest_configure(config):
     os.environ.update(STARTUP)
 
 
-@pytest.hookimpl(trylast=True)  # when cells that are not asked for are gone
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """Skip the notebook's cells where MNIST can't be had, but never unseen in CI."""
+    """Let one process run all cells, and what looks at their outputs, in their order.
+
+    Skip the cells where MNIST can't be had, but never unseen in CI.
+    """
+    for item in items:
+        if isinstance(item, IPyNbCell) or "new_outputs" in item.fixturenames:
+            item.add_marker(pytest.mark.xdist_group("notebook"))
     cells = [item for item in items if isinstance(item, IPyNbCell)]
     try:
         if cells:
@@ -46,14 +52,6 @@ def pytest_collection_modifyitems(items):
             raise pytest.UsageError(reason) from error
         for cell in cells:
             cell.add_marker(pytest.mark.skip(reason=reason))
-
-
-def pytest_report_collectionfinish(items):
-    if not any(isinstance(item, IPyNbCell) and not item.own_markers for item in items):
-        return None
-    if computes_the_same():
-        return "This machine computes as the one that saved the notebook: no bands."
-    return "The notebook's numbers may lie in the bands of tests/bands.txt."
 
 
 @pytest.hookimpl(wrapper=True)

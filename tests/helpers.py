@@ -1,7 +1,10 @@
-"""What tests share: shorter trainings, strokes to draw, photographs as people take them."""
+"""What tests share: the pad's network, strokes to draw, photographs as people take them."""
 
+import base64
+import json
 import re
 
+import keras
 import numpy as np
 from common import code_cells
 from PIL import Image, ImageDraw
@@ -17,6 +20,35 @@ def shorten(notebook):
         if shorter != cell.source:
             cell.source, cell.metadata["tags"] = shorter, ["nbval-ignore-output"]
     assert before != [cell.source for cell in notebook.cells]
+
+
+def network_of_pad(notebook):
+    """Return the network in the pad of a notebook's page, as a Keras model."""
+    html = code_cells(notebook)["pad"].outputs[0].data["text/html"]
+    text = re.search(r'atob\("([^"]+)"\)', html)[1]
+    weights = np.frombuffer(base64.b64decode(text), dtype="<f4")
+    model = keras.Sequential([keras.Input((28, 28)), keras.layers.Reshape((28, 28, 1))])
+    layers = json.loads(re.search(r"layers = (\[.*\]);", html)[1])
+    for layer in layers:
+        filters = layer["filters"]
+        convolution = keras.layers.Conv2D(filters, layer["width"], use_bias=False)
+        scale = keras.layers.BatchNormalization(epsilon=0)
+        last = keras.layers.Softmax() if layer is layers[-1] else keras.layers.ReLU()
+        for part in (
+            convolution,
+            keras.layers.MaxPooling2D(layer["pool"]),
+            scale,
+            last,
+        ):
+            model.add(part)
+        (shape,) = [weight.shape for weight in convolution.get_weights()]
+        sizes = np.cumsum([np.prod(shape), filters, filters])
+        kernel, factor, summand, weights = np.split(weights, sizes)
+        convolution.set_weights([kernel.reshape(shape)])
+        scale.set_weights([factor, summand, np.zeros(filters), np.ones(filters)])
+    assert not len(weights)
+    model.add(keras.layers.Flatten())
+    return model
 
 
 def strokes(text):

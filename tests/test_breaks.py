@@ -35,6 +35,8 @@ CLAIMS = "test_claims.py::test_"
 LUCK = f"{CLAIMS}luck_is_computed_from_what_is_printed"
 DOUBT = f"{CLAIMS}doubtful_images_are_doubtful_and_worst_mistakes_are_not"
 COUNTED = f"{CLAIMS}confusion_matrix_agrees_with_what_is_printed"
+SHOWN = f"{CLAIMS}images_stand_under_their_labels[mistakes]"
+SEARCH = f"{CLAIMS}search_is_drawn_as_it_is_printed"
 TAUGHT = f"{CLAIMS}teaching_mends_other_writers_digits"
 LEAK = "test_notebook.py::test_no_cell_trains_or_chooses_on_test_images"
 MADE = "test_prepare_digit.py::test_makes_it_as_mnist_was_made"
@@ -47,6 +49,8 @@ AFTER = {
     COUNTED: ["confusion-plot"],
     DOUBT: ["doubt", "mistakes"],
     LUCK: ["test"],
+    SEARCH: ["search-plot"],
+    SHOWN: ["mistakes"],
     TAUGHT: ["taught"],
 }
 
@@ -103,6 +107,10 @@ ALWAYS = [
         Break("mistakes", "-sure[wrong]", "sure[wrong]", DOUBT),
     ],
     [
+        Break("doubt", "range(10), prob", "range(1, 11), prob"),
+        Break("mistakes", "for i in worst]", "for i in wrong[:12]]", SHOWN),
+    ],
+    [
         Break("valley", "slope=slope", "slope=-slope"),
         Break("test", "evaluate(x_test, y_test", "evaluate(x_train, y_train"),
         Break("confusion-plot", "range(10))", "range(9, -1, -1))"),
@@ -113,6 +121,15 @@ ALWAYS = [
     [Break("confusion-plot", "annot=confusion, ", "")],
     [Break("confusion-plot", "mask=confusion == 0, ", "", COUNTED)],
     [Break("confusion-plot", "{mistakes[4, 9]}", "{mistakes[9, 4]}", COUNTED)],
+    [
+        Break(
+            "search-plot", "list(search.values())", "sorted(search.values())", SEARCH
+        ),
+        Break("train-falling", "10, learning_rate=0.003)", "10)"),
+        Break("early-stopping", "patience=5", "patience=9"),
+        Break("train-convolutional", "(0.01, 2,", "(0.001, 2,"),
+    ],
+    [Break("train", "Adam(learning_rate)", "Adam()", "train-falling")],
     # Pictures from elsewhere
     [Break("centre", "ndimage.center_of_mass(small)", "(10, 4)", MADE)],
     [
@@ -136,6 +153,7 @@ ALWAYS = [
     ],
     [Break("teach", "CosineDecay(0.001,", "CosineDecay(0.0,", TAUGHT)],
     [Break("teach-others", "target[examples])", "target[examples][::-1])", "taught")],
+    [Break("teach-others", "sample(10,", "sample(40,")],
     [Break("teach-others", "target[:half]", "target", LEAK)],
     [Break("taught", "network.predict(x_test", "best_model.predict(x_test", PAD)],
     [Break("pad", "= taught_model.layers[-1]", "= build_convolutional()", PAD)],
@@ -195,7 +213,7 @@ def noticing(folder, tests, computes_as, *options):
         The ids of cells whose outputs differ and the names of failed tests, as a set, and
         all that pytest printed.
     """
-    options = ["-q", "-rf", "--tb=short", "-p", "no:cacheprovider", *options]
+    options = ["-q", "-n0", "-rf", "--tb=short", "-p", "no:cacheprovider", *options]
     run = subprocess.run(
         [sys.executable, "-m", "pytest", *options, *tests],
         check=False,

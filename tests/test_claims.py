@@ -12,6 +12,11 @@ import numpy as np
 import pytest
 from common import texts
 from scipy.stats import binomtest
+from sklearn.datasets import load_digits
+from words import image_words
+
+POINT = r"\(([\d.]+), ([\d.]+)\)"
+RECIPE = r"\] .* (0\.\d{4})\n"  # the end of a row of the table: what was measured
 
 
 @pytest.fixture
@@ -23,6 +28,11 @@ def printed(executed):
 def numbers(pattern, text):
     """Return all numbers that the groups of a pattern find, as a list for each match."""
     return [[float(n) for n in m.groups()] for m in re.finditer(pattern, text)]
+
+
+def points(text):
+    """Return the points (x, y) of a figure's circles."""
+    return numbers(POINT, re.search(r"line: .*marker o, (.*)", text)[1])
 
 
 def titles(text):
@@ -61,6 +71,22 @@ def test_doubtful_images_are_doubtful_and_worst_mistakes_are_not(printed):
     assert not doubtful & worst
 
 
+@pytest.mark.parametrize("cell_id", ["doubt", "mistakes", "remaining", "misread"])
+def test_images_stand_under_their_labels(printed, names, digits, cell_id):
+    if cell_id == "misread":
+        others = load_digits()
+        images = [names["prepare_digit"](image) for image in others.images]
+        labels = others.target
+    else:
+        _, (images, labels) = names["load_mnist"]()
+    found = {}  # the labels of all images that the same words describe
+    for image, label in zip(images, labels):
+        found.setdefault(image_words(image), set()).add(str(label))
+    shown = re.search(r"image: (.*)", printed[cell_id])[1].split(" | ")
+    for image, title in zip(shown, titles(printed[cell_id]), strict=True):
+        assert title[0] in found[image]
+
+
 def test_mistakes_that_are_shown_are_mistakes(printed):
     for cell_id in ("mistakes", "remaining", "misread"):
         for title in titles(printed[cell_id]):
@@ -70,6 +96,18 @@ def test_mistakes_that_are_shown_are_mistakes(printed):
     kinds = re.findall(r"(?m)^(\d, read as \d) +(\d+)$", printed["misread"])
     shown = [kind for kind, n in kinds for _ in range(min(6, int(n)))]
     assert titles(printed["misread"]) == shown
+
+
+def test_a_network_has_the_same_accuracy_in_all_cells(printed):
+    _, _, c, first, e = (n for (n,) in numbers(RECIPE, printed["train-recipes"]))
+    for share, pattern, cell_id in [
+        (first, r"(?s).* val_accuracy: (\S+)", "fit"),
+        (100 * first, r"0\.001: validation accuracy ([\d.]+)", "train-falling"),
+        (c, r"(?m)^100 +\S+ +\S+ +(\S+)", "too-long"),
+        (100 * e, r"(?m)^E: ([\d.]+)", "train-augmented"),
+    ]:
+        ((said,),) = numbers(pattern, printed[cell_id])
+        assert said == pytest.approx(share, abs=0.006 if share > 1 else 1e-9), cell_id
 
 
 def test_figures_show_what_is_printed(printed):
@@ -86,9 +124,21 @@ def test_figures_show_what_is_printed(printed):
         assert shown == pytest.approx(said, abs=0.06 if factor > 1 else 0.006)
 
 
+def test_search_is_drawn_as_it_is_printed(printed):
+    said = numbers(r"\]: ([\d.]+)%", printed["search-plot"])
+    for (_, y), (percent,) in zip(points(printed["search-plot"]), said, strict=True):
+        assert 100 * y == pytest.approx(percent, abs=0.06)
+
+
+def test_recipes_are_drawn_as_they_are_printed(printed):
+    said = numbers(RECIPE, printed["train-recipes"])
+    for (x, _), (share,) in zip(points(printed["recipes-plot"]), said, strict=True):
+        assert x == pytest.approx(100 * share, abs=0.006)
+
+
 def test_confusion_matrix_agrees_with_what_is_printed(printed):
     matrix, text = np.zeros((10, 10)), printed["confusion-plot"]
-    for count, x, y in numbers(r"(\d+) at \(([\d.]+), ([\d.]+)\)", text):
+    for count, x, y in numbers(rf"(\d+) at {POINT}", text):
         assert count > 0  # zeros are blank
         matrix[int(y), int(x)] = count
     sums, right = numbers(r": +(\d+)" + r" (\d+)" * 9, text)
@@ -118,7 +168,8 @@ def test_scoreboard_agrees_with_its_figure_and_with_what_is_counted(printed):
     row = r"(?m)\d+ +\d+ +([\d.]+) +(0\.\d{4}) +[\d.]+(?: +0\.\d+)? *$"
     rows = numbers(row, printed["scoreboard"])
     assert len(rows) == 8
-    places = numbers(r" at \(([\d.]+), ([\d.]+)\)", printed["scoreboard-plot"])
+    places = numbers(rf" at {POINT}", printed["scoreboard-plot"])
+    assert points(printed["scoreboard-plot"]) == places
     for (seconds, accuracy), (x, y) in zip(rows, places, strict=True):
         assert seconds > 0
         assert x == pytest.approx(seconds, abs=0.06)

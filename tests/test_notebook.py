@@ -5,6 +5,7 @@ The comparison of its outputs is nbval's: see conftest.py.
 
 import ast
 import base64
+import os
 import re
 import subprocess
 import sys
@@ -25,6 +26,7 @@ from common import (
     texts,
     with_results,
 )
+from nbconvert import PythonExporter
 
 notebook = read()
 cells = code_cells(notebook)
@@ -114,11 +116,32 @@ def test_readme_gives_the_results_of_the_notebook():
     assert blocks == ["scoreboard", "evidence-plot", "taught"]
 
 
-def test_goes_on_without_mnist(printed_without_mnist):
-    (message,) = re.findall(r"(?m)^MNIST could not be loaded.*$", printed_without_mnist)
+def test_goes_on_without_mnist(tmp_path):
+    """The notebook as a script, without network and with a broken cache."""
+    source, _ = PythonExporter().from_notebook_node(notebook)
+    (tmp_path / "notebook.py").write_text(source, encoding="utf-8")
+    (tmp_path / "datasets").mkdir()
+    (tmp_path / "datasets" / "mnist.npz").write_bytes(b"not what was published")
+    homes, proxies = (
+        ("HOME", "USERPROFILE", "KERAS_HOME"),
+        ("http_proxy", "https_proxy"),
+    )
+    environment = dict.fromkeys(homes, str(tmp_path))
+    environment |= dict.fromkeys(proxies, "http://127.0.0.1:9")
+    environment |= {"MPLBACKEND": "agg", "PYTHONIOENCODING": "utf-8"}
+    run = subprocess.run(
+        [sys.executable, "notebook.py"],
+        check=False,
+        cwd=tmp_path,
+        env=os.environ | environment,
+        capture_output=True,
+        encoding="utf-8",
+    )
+    assert run.returncode == 0, run.stderr
+    (message,) = re.findall(r"(?m)^MNIST could not be loaded.*$", run.stdout)
     assert "scikit-learn" in message
     assert "connect to the internet" in message
-    accuracy = re.search(r"Test accuracy: ([\d.]+)%", printed_without_mnist)
+    accuracy = re.search(r"Test accuracy: ([\d.]+)%", run.stdout)
     assert float(accuracy[1]) >= 90
 
 

@@ -10,7 +10,7 @@ import nbformat
 import numpy as np
 import pytest
 from common import ROOT, code_cells, pictures, texts
-from helpers import FOREIGN, STROKES, draw, moved
+from helpers import FOREIGN, STROKES, draw, moved, network_of_pad
 from PIL import Image
 from sklearn.datasets import load_digits
 
@@ -50,6 +50,12 @@ def open_page(made, browser):
 def page(open_page):
     """The page in a browser."""
     return open_page()
+
+
+@pytest.fixture(scope="module")
+def network(executed):
+    """The network in the pad, as a Keras model."""
+    return network_of_pad(executed)
 
 
 @pytest.fixture

@@ -4,8 +4,9 @@ from contextlib import suppress
 
 import numpy as np
 import pytest
-from helpers import KINDS, drawing, photograph
-from PIL import Image
+from common import read
+from helpers import KINDS, drawing, network_of_pad, photograph
+from PIL import ExifTags, Image
 from scipy import ndimage
 from sklearn.datasets import load_digits
 
@@ -66,12 +67,27 @@ def test_takes_a_file(prepare_digit, tmp_path, ending):
         )
 
 
+def test_takes_a_photo_of_a_camera_that_was_turned(prepare_digit, tmp_path):
+    path, turned = tmp_path / "digit.jpg", Image.Exif()
+    turned[ExifTags.Base.Orientation] = 6  # a quarter turn to the right sets it upright
+    drawing(3).rotate(90).save(path, exif=turned)
+    expected = prepare_digit(drawing(3))
+    np.testing.assert_allclose(prepare_digit(path), expected, atol=0.1)
+
+
 def test_takes_a_picture_with_dust(prepare_digit):
     clean = np.asarray(drawing(2))
     dusty = clean.copy()
     dusty[np.random.default_rng(0).random(clean.shape) < 0.001] = 0
+    dusty[20:30, 20:30] = 0  # a crumb, a ninetieth of the digit
     found, expected = prepare_digit(dusty), prepare_digit(clean)
     assert np.corrcoef(found.ravel(), expected.ravel())[0, 1] > 0.99
+
+
+@pytest.fixture(scope="module")
+def network():
+    """The network in the pad of the saved notebook."""
+    return network_of_pad(read())
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -82,8 +98,8 @@ def test_reads_photographs(network, prepare_digit, digits, kind):
     for i, image in enumerate(images[:n]):
         with suppress(ValueError):  # it is refused
             prepared[i] = prepare_digit(photograph([image / 255], kind, rng))
-    read = network.predict(np.stack(list(prepared.values())), verbose=0).argmax(axis=1)
-    assert np.sum(read == labels[list(prepared)]) >= 0.98 * n
+    answers = network.predict(np.stack(list(prepared.values())), verbose=0)
+    assert np.sum(answers.argmax(axis=1) == labels[list(prepared)]) >= 0.98 * n
     assert len(prepared) >= 0.99 * n
 
 

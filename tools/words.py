@@ -26,21 +26,26 @@ def tick_labels(axis):
 
 
 def line_words(line):
-    """Return a line's label, marker, number of points, first and last point, and mean."""
+    """Return a line's label, marker and points; of many, how many, their ends and mean."""
     label = "" if line.get_label().startswith("_") else f"{line.get_label()}, "
     if isinstance(line, AxLine):
         return f"{label}slope {number(line.get_slope())}"
     points = np.asarray(line.get_xydata(), float)
-    first, last = (f"({number(x)}, {number(y)})" for x, y in points[[0, -1]])
-    mean = number(np.nanmean(points[:, 1]))
-    ends = f"{len(points)} points from {first} to {last}, mean {mean}"
-    return f"{label}marker {line.get_marker()}, {ends}"
+    places = [f"({number(x)}, {number(y)})" for x, y in points]
+    if len(points) > 8:
+        mean = number(np.nanmean(points[:, 1]))
+        ends = f"{places[0]} to {places[-1]}, mean {mean}"
+        places = [f"{len(points)} points from {ends}"]
+    return f"{label}marker {line.get_marker()}, {', '.join(places)}"
 
 
-def bar_words(patches):
-    """Return the lengths of bars: they are all as wide, or all as high."""
-    sides = np.array([(p.get_width(), p.get_height()) for p in patches])
-    return ", ".join(map(number, sides[:, 1 if np.ptp(sides[:, 0]) < 1e-9 else 0]))
+def bar_words(bars):
+    """Return the lengths of bars, and the first and last place where one stands."""
+    sides = np.array([(bar.get_width(), bar.get_height()) for bar in bars])
+    upright = int(np.ptp(sides[:, 0]) < 1e-9)  # all are as wide, or all as high
+    middles = [bar.get_center()[1 - upright] for bar in bars]
+    ends = f"from {number(min(middles))} to {number(max(middles))}"
+    return ", ".join(map(number, sides[:, upright])), ends
 
 
 def text_words(text):
@@ -63,9 +68,9 @@ def axis_words(axes, name):
     return ", ".join(text for text, said in found.items() if said and text)
 
 
-def image_words(image):
+def image_words(values):
     """Return the mean of an image, and the row and column of its centre of mass."""
-    values = np.ma.asarray(image.get_array(), float)
+    values = np.ma.asarray(values, float)
     weights = np.abs(values if values.ndim == 2 else values.mean(axis=2))
     rows, columns = np.indices(weights.shape)
     middle = [np.sum(n * weights) / max(weights.sum(), 1e-9) for n in (rows, columns)]
@@ -87,10 +92,10 @@ def words_of(axes):
         yield "line", line_words(line)
     bars = [patch for patch in axes.patches if isinstance(patch, Rectangle)]
     if bars:
-        yield "bars", bar_words(bars)
+        yield from zip(("bars", "bars stand"), bar_words(bars))
     for image in [*axes.images, *axes.collections]:
         if image.get_array() is not None:
-            yield "image", image_words(image)
+            yield "image", image_words(image.get_array())
             low, high = image.get_clim()
             limits = f" from {number(low)} to {number(high)}" * (low == -high)
             yield "colours", image.get_cmap().name + limits
