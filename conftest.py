@@ -25,6 +25,18 @@ def computes_the_same():
     return here == read().metadata["fingerprint"]
 
 
+@cache
+def without_mnist():
+    """Return why the notebook can't be compared, or nothing."""
+    try:
+        computes_the_same()
+    except LookupError as error:
+        return (
+            f"MNIST can't be had ({error}): connect to the internet, or copy mnist.npz "
+            "to .keras/datasets in your home folder"
+        )
+
+
 def pytest_configure(config):
     config.stash[NEW_OUTPUTS] = {}
     os.environ.update(STARTUP)
@@ -32,26 +44,17 @@ def pytest_configure(config):
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """Let one process run all cells, and what looks at their outputs, in their order.
-
-    Skip the cells where MNIST can't be had, but never unseen in CI.
-    """
+    """Let one process run the cells, and all tests that look at their new outputs."""
     for item in items:
         if isinstance(item, IPyNbCell) or "new_outputs" in item.fixturenames:
             item.add_marker(pytest.mark.xdist_group("notebook"))
-    cells = [item for item in items if isinstance(item, IPyNbCell)]
-    try:
-        if cells:
-            computes_the_same()
-    except LookupError as error:
-        reason = (
-            f"MNIST can't be had ({error}): connect to the internet, or copy mnist.npz "
-            "to .keras/datasets in your home folder"
-        )
-        if "CI" in os.environ:
-            raise pytest.UsageError(reason) from error
-        for cell in cells:
-            cell.add_marker(pytest.mark.skip(reason=reason))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item):
+    """Skip the notebook's cells where MNIST can't be had, but never unseen in CI."""
+    if isinstance(item, IPyNbCell) and (reason := without_mnist()):
+        (pytest.fail if "CI" in os.environ else pytest.skip)(reason)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -77,10 +80,7 @@ def pytest_runtest_call(item):
 @pytest.fixture(scope="session")
 def same_machine():
     """Whether this machine computes exactly as the one that saved the outputs."""
-    try:
-        return computes_the_same()
-    except LookupError:
-        return False
+    return not without_mnist() and computes_the_same()
 
 
 @pytest.fixture(scope="session")
