@@ -44,7 +44,8 @@ def pytest_configure(config):
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """Let one process run the cells, and all tests that look at their new outputs."""
+    """Let one process run the cells, and then all tests that look at their new outputs."""
+    items.sort(key=lambda item: not isinstance(item, IPyNbCell))
     for item in items:
         if isinstance(item, IPyNbCell) or "new_outputs" in item.fixturenames:
             item.add_marker(pytest.mark.xdist_group("notebook"))

@@ -5,9 +5,9 @@
 runs the notebook `runs` times (10 if not given), each time with another seed for all
 training and with the next of the settings below, on one core, as many at a time as there
 are cores. It keeps each run in FOLDER, and goes on there if it is started again; for a
-new measurement, take a new folder. Then it renews the limits, and prints the lines that vary and have no band yet: add them to the file,
-with `{0 … 0}` in place of each number that varies, and start it again. It needs Linux,
-and a processor with AVX-512.
+new measurement, take a new folder. Then it renews the limits, and prints the lines that
+vary and have no band yet: add them to the file, with `{0 … 0}` in place of each number
+that varies, and start it again. It needs Linux, and a processor with AVX-512.
 """
 
 import os

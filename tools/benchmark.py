@@ -10,7 +10,7 @@ PyTorch's example, by far the longest, runs once, and only if torch is installed
 The last column is the one to read: the seconds that the other network takes in `fit`,
 over those after which a network of `OWN` first reads as many test images right.
 The clock stops while that is measured. The notebook's networks train on 54,000 images,
-the others on all 60,000 as they are published.
+the others on all 60,000, keras.io's on 54,000 too, as they are published.
 """
 
 import sys

@@ -25,18 +25,30 @@ def tick_labels(axis):
     return ""
 
 
-def line_words(line):
-    """Return a line's label, marker and points; of many, how many, their ends and mean."""
-    label = "" if line.get_label().startswith("_") else f"{line.get_label()}, "
-    if isinstance(line, AxLine):
-        return f"{label}slope {number(line.get_slope())}"
-    points = np.asarray(line.get_xydata(), float)
+def point_words(points):
+    """Return points (n, 2) as words; of many, how many, their ends and mean."""
+    points = np.asarray(points, float)
     places = [f"({number(x)}, {number(y)})" for x, y in points]
     if len(points) > 8:
         mean = number(np.nanmean(points[:, 1]))
         ends = f"{places[0]} to {places[-1]}, mean {mean}"
         places = [f"{len(points)} points from {ends}"]
-    return f"{label}marker {line.get_marker()}, {', '.join(places)}"
+    return ", ".join(places)
+
+
+def line_words(line):
+    """Return a line's label, marker and points."""
+    label = "" if line.get_label().startswith("_") else f"{line.get_label()}, "
+    if isinstance(line, AxLine):
+        return f"{label}slope {number(line.get_slope())}"
+    return f"{label}marker {line.get_marker()}, {point_words(line.get_xydata())}"
+
+
+def shape_words(shape):
+    """Return the points of a scatter plot, or the corners of areas and lines."""
+    corners = np.concatenate([path.vertices for path in shape.get_paths()])
+    points = shape.get_offsets()
+    return point_words(points if len(points) > 1 else corners)
 
 
 def bar_words(bars):
@@ -80,7 +92,10 @@ def image_words(values):
 def words_of(axes):
     """Yield (kind, words) of what can be seen in a part of a figure."""
     yield "title", axes.get_title()
-    if not axes.images:
+    if axes.images:
+        yield "x", axes.get_xlabel()
+        yield "y", axes.get_ylabel()
+    else:
         yield "x", axis_words(axes, "x")
         yield "y", axis_words(axes, "y")
         yield "x ticks", tick_labels(axes.xaxis)
@@ -94,7 +109,9 @@ def words_of(axes):
     if bars:
         yield from zip(("bars", "bars stand"), bar_words(bars))
     for image in [*axes.images, *axes.collections]:
-        if image.get_array() is not None:
+        if np.ndim(image.get_array()) < 2:
+            yield "shape", shape_words(image)
+        else:
             yield "image", image_words(image.get_array())
             low, high = image.get_clim()
             limits = f" from {number(low)} to {number(high)}" * (low == -high)
