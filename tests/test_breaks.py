@@ -148,14 +148,17 @@ ALWAYS = [
             "teach",
             "x_train[:20_000], np",
             "images[:1].repeat(20_000, 0), np",
-            "taught",
+            "teach-others",
         )
     ],
-    [Break("teach", "CosineDecay(0.001,", "CosineDecay(0.0,", TAUGHT)],
-    [Break("teach-others", "target[examples])", "target[examples][::-1])", "taught")],
+    [Break("teach", "CosineDecay(0.001,", "CosineDecay(0.0,", "teach-others")],
+    [Break("teach-others", "target[examples])", "target[examples][::-1])")],
     [Break("teach-others", "sample(10,", "sample(40,")],
     [Break("teach-others", "target[:half]", "target", LEAK)],
-    [Break("taught", "network.predict(x_test", "best_model.predict(x_test", PAD)],
+    [
+        Break("taught", "network.predict(images", "best_model.predict(images", TAUGHT),
+        Break("taught", "network.predict(x_test", "best_model.predict(x_test", PAD),
+    ],
     [Break("pad", "= taught_model.layers[-1]", "= build_convolutional()", PAD)],
 ]
 # Small changes, noticed where the machine computes as the one that saved the outputs.
