@@ -109,6 +109,8 @@ ALWAYS = [
     [
         Break("doubt", "range(10), prob", "range(1, 11), prob"),
         Break("mistakes", "for i in worst]", "for i in wrong[:12]]", SHOWN),
+        Break("confusion-plot", 'xlabel("read as")', 'xlabel("true digit")'),
+        Break("confusion-plot", "mask=confusion == 0, ", "", COUNTED),
     ],
     [
         Break("valley", "slope=slope", "slope=-slope"),
@@ -117,11 +119,8 @@ ALWAYS = [
         Break("doubt", "sure.argsort()", "(-sure).argsort()", DOUBT),
     ],
     [Break("test", " / 255", " / 255 / 255")],
-    [Break("confusion-plot", 'xlabel("read as")', 'xlabel("true digit")')],
-    [Break("confusion-plot", "annot=confusion, ", "")],
-    [Break("confusion-plot", "mask=confusion == 0, ", "", COUNTED)],
-    [Break("confusion-plot", "{mistakes[4, 9]}", "{mistakes[9, 4]}", COUNTED)],
     [
+        Break("confusion-plot", "{mistakes[4, 9]}", "{mistakes[9, 4]}", COUNTED),
         Break(
             "search-plot", "list(search.values())", "sorted(search.values())", SEARCH
         ),
@@ -142,7 +141,10 @@ ALWAYS = [
     ],
     [Break("keep-digit", "= np.isin(", "= (spots > 0) | np.isin(", "show-small")],
     [Break("keep-digit", "sizes = inside", "pass", PHOTOS)],
-    [Break("misread", "read !=", "read ==")],
+    [
+        Break("confusion-plot", "annot=confusion, ", ""),
+        Break("misread", "read !=", "read =="),
+    ],
     [
         Break(
             "teach",
@@ -151,9 +153,7 @@ ALWAYS = [
             "teach-others",
         )
     ],
-    [Break("teach", "CosineDecay(0.001,", "CosineDecay(0.0,", "teach-others")],
     [Break("teach-others", "target[examples])", "target[examples][::-1])")],
-    [Break("teach-others", "sample(10,", "sample(40,")],
     [Break("teach-others", "target[:half]", "target", LEAK)],
     [
         Break("taught", "network.predict(images", "best_model.predict(images", TAUGHT),

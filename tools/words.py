@@ -92,14 +92,13 @@ def image_words(values):
 def words_of(axes):
     """Yield (kind, words) of what can be seen in a part of a figure."""
     yield "title", axes.get_title()
-    if axes.images:
-        yield "x", axes.get_xlabel()
-        yield "y", axes.get_ylabel()
-    else:
+    if not axes.images:
         yield "x", axis_words(axes, "x")
         yield "y", axis_words(axes, "y")
         yield "x ticks", tick_labels(axes.xaxis)
         yield "y ticks", tick_labels(axes.yaxis)
+    elif axes.get_xlabel() or axes.get_ylabel():
+        yield "labels", f"{axes.get_xlabel()}, {axes.get_ylabel()}"
     if axes.get_legend():
         yield "legend", ", ".join(t.get_text() for t in axes.get_legend().get_texts())
     yield "texts", ", ".join(map(text_words, axes.texts))
