@@ -6,21 +6,23 @@ import re
 import subprocess
 import sys
 
-import nbformat
 import numpy as np
 import pytest
-from common import ROOT, code_cells, pictures, texts
+from common import NOTEBOOK, ROOT, code_cells, pictures, read, texts
 from helpers import FOREIGN, STROKES, draw, moved, network_of_pad
 from PIL import Image
 from sklearn.datasets import load_digits
 
+# With its saved outputs, as the page is published. The cells of a new run are compared
+# with these, all but the weights in the pad.
+notebook = read()
+
 
 @pytest.fixture(scope="module")
-def made(executed, tmp_path_factory):
+def made(tmp_path_factory):
     """The path of the page, with the link that it has on GitHub."""
     folder = tmp_path_factory.mktemp("page")
-    nbformat.write(executed, folder / "run.ipynb")
-    convert = ["nbconvert", "--config", "page/config.py", folder / "run.ipynb"]
+    convert = ["nbconvert", "--config", "page/config.py", NOTEBOOK]
     subprocess.run(
         [sys.executable, "-m", "jupyter", *convert, "--output-dir", folder],
         check=True,
@@ -52,34 +54,29 @@ def page(open_page):
     return open_page()
 
 
-@pytest.fixture(scope="module")
-def network(executed):
-    """The network in the pad, as a Keras model."""
-    return network_of_pad(executed)
-
-
 @pytest.fixture
 def say(page):
     """A function that returns what the pad says now."""
     return lambda: page.locator(".digit-pad output").last.evaluate("o => o.value")
 
 
-def test_page_has_the_network_that_was_taught(network, names, executed, digits):
+def test_page_has_the_network_that_was_taught(executed, names, digits):
+    network = network_of_pad(executed)
     others = load_digits()
     half = len(others.target) // 2
     images = [names["prepare_digit"](image) for image in others.images[half:]]
-    read = network.predict(np.stack(images), verbose=0).argmax(axis=1)
+    answers = network.predict(np.stack(images), verbose=0).argmax(axis=1)
     printed = texts(executed)["taught"]
     (misread,) = re.findall(r"other writers +[\d.]+ +([\d.]+)", printed)
-    wrong = 100 * np.mean(read != others.target[half:])
+    wrong = 100 * np.mean(answers != others.target[half:])
     assert wrong == pytest.approx(float(misread), abs=0.15)
     (misread,) = re.findall(r"test images +[\d.]+ +([\d.]+)", printed)
     _, (images, labels) = names["load_mnist"]()
-    read = network.predict(images / 255, verbose=0).argmax(axis=1)
-    assert 100 * np.mean(read != labels) == pytest.approx(float(misread), abs=0.015)
+    answers = network.predict(images / 255, verbose=0).argmax(axis=1)
+    assert 100 * np.mean(answers != labels) == pytest.approx(float(misread), abs=0.015)
 
 
-def test_reads_drawings_as_python_does(page, network, names, digits):
+def test_reads_drawings_as_python_does(page, names, digits):
     script = """text => {
       const pad = document.querySelector(".digit-pad");
       const pixels = new ImageData(280, 280);
@@ -97,6 +94,7 @@ def test_reads_drawings_as_python_does(page, network, names, digits):
         images.append(np.reshape(seen[0], (28, 28)))
         shares.append(seen[1])
         prepared.append(names["prepare_digit"](drawn))
+    network = network_of_pad(notebook)
     by_keras = network.predict(np.stack(images), verbose=0)
     np.testing.assert_allclose(shares, by_keras, atol=1e-3)
     in_python = network.predict(np.stack(prepared), verbose=0)
@@ -129,8 +127,8 @@ def test_reads_drawn_digits(open_page, width, scheme):
     page.close()
 
 
-def test_page_folds_cells_and_describes_figures(page, executed):
-    cells = code_cells(executed)
+def test_page_folds_cells_and_describes_figures(page):
+    cells = code_cells(notebook)
     assert page.locator("a", has_text="Open in Colab").get_attribute("href") == (
         "https://colab.research.google.com/github/someone/digits/blob/HEAD/"
         "MNIST_digit_classification.ipynb"
@@ -142,7 +140,7 @@ def test_page_folds_cells_and_describes_figures(page, executed):
         "Answers",
     ]
     alts = page.eval_on_selector_all(".jp-OutputArea img", "i => i.map((i) => i.alt)")
-    assert alts == [cells[cell_id].metadata["alt"] for cell_id in pictures(executed)]
+    assert alts == [cells[cell_id].metadata["alt"] for cell_id in pictures(notebook)]
 
 
 @pytest.mark.parametrize(("digit", "strokes"), FOREIGN.values(), ids=FOREIGN)
