@@ -4,7 +4,6 @@ import base64
 import json
 import re
 
-import keras
 import numpy as np
 from common import code_cells
 from PIL import Image, ImageDraw
@@ -24,6 +23,8 @@ def shorten(notebook):
 
 def network_of_pad(notebook):
     """Return the network in the pad of a notebook's page, as a Keras model."""
+    import keras  # here, as it takes seconds, and most runs collect more than they use
+
     html = code_cells(notebook)["pad"].outputs[0].data["text/html"]
     text = re.search(r'atob\("([^"]+)"\)', html)[1]
     weights = np.frombuffer(base64.b64decode(text), dtype="<f4")
