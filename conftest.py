@@ -9,7 +9,7 @@ import os
 from functools import cache
 
 import pytest
-from common import NOTEBOOK, STARTUP, code_cells, fingerprint, read, rules, without_logs
+from common import STARTUP, code_cells, fingerprint, read, rules, without_logs
 from nbval.plugin import IPyNbCell
 
 NEW_OUTPUTS = pytest.StashKey[dict]()
@@ -22,7 +22,7 @@ def computes_the_same():
     tests/test_breaks.py passes the fingerprint on, to save its many runs the time.
     """
     here = os.environ.get("NOTEBOOK_FINGERPRINT") or fingerprint()
-    return here == read().metadata["fingerprint"]
+    return here == read().metadata.get("fingerprint")
 
 
 @cache
@@ -93,7 +93,7 @@ def new_outputs(pytestconfig):
 @pytest.fixture(scope="session")
 def executed(new_outputs):
     """The notebook with this run's outputs, and saved ones where a cell was not run."""
-    notebook = read(NOTEBOOK)
+    notebook = read()
     for cell_id, cell in code_cells(notebook).items():
         cell.outputs = new_outputs.get(cell_id, cell.outputs)
     return notebook

@@ -11,14 +11,15 @@ from scipy import ndimage
 
 
 def shorten(notebook):
-    """Let the longest trainings of a notebook take few epochs, and ignore what they print."""
-    before = [cell.source for cell in notebook.cells]
-    for cell in code_cells(notebook).values():
+    """Let trainings of 18 epochs take one, and those of 8 three; ignore what they print."""
+    changed = []
+    for cell_id, cell in code_cells(notebook).items():
         shorter = re.sub(r"\b18, (batch_size=)?(?=256)", r"1, \1", cell.source)
         shorter = re.sub(r"\b8, (batch_size=)?(?=64)", r"3, \1", shorter)
         if shorter != cell.source:
             cell.source, cell.metadata["tags"] = shorter, ["nbval-ignore-output"]
-    assert before != [cell.source for cell in notebook.cells]
+            changed.append(cell_id)
+    assert changed == ["recipes", "train-augmented", "train-both"]
 
 
 def network_of_pad(notebook):

@@ -2,7 +2,7 @@
 
 Bands are as wide as networks vary. What is checked here holds on every machine: what one
 network does better than another, it did in the runs that bands.txt comes from, by at least
-3.5 standard deviations of their difference or ratio.
+3.4 standard deviations of their difference or ratio.
 """
 
 import math

@@ -40,6 +40,7 @@ FOLDED = {
 def test_file_is_as_refresh_saves_it():
     nbformat.validate(notebook)
     assert NOTEBOOK.stat().st_size < 1_500_000
+    assert notebook.metadata["fingerprint"]
     counts = [cell.execution_count for cell in cells.values()]
     assert counts == list(range(1, len(cells) + 1))
     for cell_id, cell in cells.items():

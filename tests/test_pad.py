@@ -101,7 +101,7 @@ def test_reads_drawings_as_python_does(page, names, digits):
     assert np.mean(np.argmax(shares, axis=1) == in_python.argmax(axis=1)) >= 0.99
 
 
-def test_shows_what_is_read_as_drawn(page, say):
+def test_shows_what_is_read_as_drawn(page):
     small = [[(30 + x / 4, 30 + y / 4) for x, y in stroke] for stroke in STROKES[7]]
     assert draw(page, small) == "This is a 7."
     as_drawn = page.locator(".digit-pad output").first.evaluate("o => o.value")

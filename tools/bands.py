@@ -2,7 +2,7 @@
 
     python tools/bands.py FOLDER [runs]
 
-runs the notebook `runs` times (10 if not given), each time with another seed for all
+runs the notebook `runs` times (10 if not given), each time with another seed for
 training and with the next of the settings below, on one core, as many at a time as there
 are cores. It keeps each run in FOLDER, and goes on there if it is started again; for a
 new measurement, take a new folder. Then it renews the limits, and prints the lines that

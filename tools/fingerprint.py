@@ -7,6 +7,7 @@ comes out. Where it is the same as on the machine that saved the notebook's outp
 notebook's numbers are the same to the last digit. Another instruction set, number of
 cores or version may round or draw random numbers differently, and give another one.
 It covers what the outputs come from: TensorFlow, Keras, NumPy, SciPy and Pillow.
+pandas samples with NumPy, and what scikit-learn gives is a file.
 
 Where MNIST can't be had, it says why, and exits with status 3.
 """

@@ -83,8 +83,9 @@ def noted(method):
 
 def show(_):
     """Put what was noted into the outputs of the cell that has run."""
-    found = Counter(call_words(*call) for call in calls)
+    done = calls.copy()
     calls.clear()
+    found = Counter(call_words(*call) for call in done)
     lines = [f"{text} ({n} times)" if n > 1 else text for text, n in found.items()]
     if lines:
         display({"text/html": "\n".join(["<!--", *lines, "-->"])}, raw=True)
