@@ -26,13 +26,11 @@ STARTUP = {
 }
 NUMBER = r"(?<![\w.])-?\d+(?:,\d{3})*(?:\.\d+)?"
 # What a first run prints about its download, and progress bars, which are cleared
-# when a training is done, but not by nbval; and how far apart the columns of a table are,
-# which depends on the digits below.
+# when a training is done, but not by nbval.
 NOT_COMPARED = {
     r"(?m)^(?:Downloading data from |A local file was found|Epoch \d+/\d+$).*\n": "",
     r"(?:\x1b\[\d*m)*\s*\d+/(?:\d+|Unknown)(?:\x1b\[\d*m)* "
     r"(?:\x1b\[\d*m)*[\u2501\u2578.>=]+.*\n": "",
-    r"(?m)^ +| +(?= |$)": "",
 }
 # What TensorFlow logs about the processor.
 LOG = r"(?:[IWE](?:\d{4})? |WARNING: All log messages before|To enable the following).*\n?"
