@@ -6,6 +6,8 @@ c.NbConvertApp.export_format = "html"
 c.NbConvertApp.output_base = "MNIST_digit_classification"
 c.HTMLExporter.template_name = "digits"
 c.TemplateExporter.extra_template_basedirs = ["page"]
+c.TemplateExporter.exclude_input_prompt = True
+c.TemplateExporter.exclude_output_prompt = True
 # On GitHub, the page has a link that opens the notebook in Colab.
 name = os.environ.get("GITHUB_REPOSITORY", "")
 c.TemplateExporter.filters = {

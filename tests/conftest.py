@@ -3,10 +3,12 @@
 import os
 import shutil
 import socket
+from contextlib import suppress
 
 import pytest
-from common import definitions
 from playwright import sync_api as playwright
+
+from common import definitions
 
 
 @pytest.fixture(scope="session")
@@ -28,18 +30,28 @@ def digits(names):
     return images[-6000:], labels[-6000:]
 
 
+@pytest.fixture
+def without_mnist(tmp_path):
+    """The environment of a home without network, and with a broken file of MNIST."""
+    (tmp_path / "datasets").mkdir()
+    (tmp_path / "datasets" / "mnist.npz").write_bytes(b"not what was published")
+    homes = dict.fromkeys(["HOME", "USERPROFILE", "KERAS_HOME"], str(tmp_path))
+    proxies = dict.fromkeys(["http_proxy", "https_proxy"], "http://127.0.0.1:9")
+    return homes | proxies | {"PYTHONIOENCODING": "utf-8"}
+
+
 @pytest.fixture(scope="module")
 def browser():
-    """Chromium, or Chrome; where there is none, tests are skipped, but never in CI."""
+    """Chromium, Playwright's own, or Chrome; skipped without, but never in CI."""
     path = shutil.which("chromium") or shutil.which("chromium-browser")
-    found = {"executable_path": path} if path else {"channel": "chrome"}
     options = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
     with playwright.sync_playwright() as driver:
-        try:
-            browser = driver.chromium.launch(args=options, **found)
-        except playwright.Error as error:
-            if "CI" in os.environ:
-                raise
-            pytest.skip(f"no Chromium or Chrome could be started: {error}")
+        for found in [{"executable_path": path}, {}, {"channel": "chrome"}]:
+            with suppress(playwright.Error):
+                browser = driver.chromium.launch(args=options, **found)
+                break
+        else:
+            missing = "no Chromium or Chrome could be started: install one"
+            (pytest.fail if "CI" in os.environ else pytest.skip)(missing)
         yield browser
         browser.close()

@@ -5,21 +5,10 @@ import json
 import re
 
 import numpy as np
-from common import code_cells
 from PIL import Image, ImageDraw
 from scipy import ndimage
 
-
-def shorten(notebook):
-    """Let trainings of 18 epochs take one, and those of 8 three; ignore what they print."""
-    changed = []
-    for cell_id, cell in code_cells(notebook).items():
-        shorter = re.sub(r"\b18, (batch_size=)?(?=256)", r"1, \1", cell.source)
-        shorter = re.sub(r"\b8, (batch_size=)?(?=64)", r"3, \1", shorter)
-        if shorter != cell.source:
-            cell.source, cell.metadata["tags"] = shorter, ["nbval-ignore-output"]
-            changed.append(cell_id)
-    assert changed == ["recipes", "train-augmented", "train-both"]
+from common import code_cells
 
 
 def network_of_pad(notebook):
@@ -27,27 +16,20 @@ def network_of_pad(notebook):
     import keras  # here, as it takes seconds, and most runs collect more than they use
 
     html = code_cells(notebook)["pad"].outputs[0].data["text/html"]
-    text = re.search(r'atob\("([^"]+)"\)', html)[1]
-    weights = np.frombuffer(base64.b64decode(text), dtype="<f4")
-    model = keras.Sequential([keras.Input((28, 28)), keras.layers.Reshape((28, 28, 1))])
+    weights = np.frombuffer(
+        base64.b64decode(re.search(r'atob\("([^"]+)"\)', html)[1]), "<f2"
+    ).astype("float32")
     layers = json.loads(re.search(r"layers = (\[.*\]);", html)[1])
+    model = keras.Sequential([keras.Input((28, 28)), keras.layers.Reshape((28, 28, 1))])
     for layer in layers:
-        filters = layer["filters"]
-        convolution = keras.layers.Conv2D(filters, layer["width"], use_bias=False)
-        scale = keras.layers.BatchNormalization(epsilon=0)
-        last = keras.layers.Softmax() if layer is layers[-1] else keras.layers.ReLU()
-        for part in (
-            convolution,
-            keras.layers.MaxPooling2D(layer["pool"]),
-            scale,
-            last,
-        ):
-            model.add(part)
-        (shape,) = [weight.shape for weight in convolution.get_weights()]
-        sizes = np.cumsum([np.prod(shape), filters, filters])
-        kernel, factor, summand, weights = np.split(weights, sizes)
-        convolution.set_weights([kernel.reshape(shape)])
-        scale.set_weights([factor, summand, np.zeros(filters), np.ones(filters)])
+        last = "softmax" if layer is layers[-1] else "relu"
+        filters, width = layer["filters"], layer["width"]
+        conv = keras.layers.Conv2D(filters, width, layer["stride"], activation=last)
+        model.add(conv)
+        sizes = np.cumsum([conv.kernel.shape.num_elements(), filters])
+        kernel, bias, weights = np.split(weights, sizes)
+        conv.set_weights([kernel.reshape(conv.kernel.shape), bias])
+        model.add(keras.layers.MaxPooling2D(layer["pool"]))
     assert not len(weights)
     model.add(keras.layers.Flatten())
     return model
@@ -71,15 +53,13 @@ STROKES = [
     strokes("185,60 105,60 100,130 150,125 188,160 175,210 130,228 95,215"),
     strokes("165,55 95,165 110,220 155,225 182,190 165,155 98,185"),
     strokes("90,65 190,65 130,230"),
-    strokes(
-        "145,135 105,100 115,62 160,58 178,95 105,170 105,215 150,230 185,200 145,135"
-    ),
+    strokes("145,135 105,100 115,62 160,58 178,95 105,170 105,215 150,230 185,200 145,135"),
     strokes("180,95 110,75 105,115 140,135 182,90 175,160 150,230"),
 ]
 # Forms that MNIST's writers hardly used: {name: (digit, strokes)}.
 FOREIGN = {
     "1 with a long upstroke": (1, strokes("50,160 165,50 165,235")),
-    "9 with a small loop and a curled tail": (
+    "9 with a curled tail": (
         9,
         strokes("170,65 145,55 130,72 145,88 172,70 195,150 165,220 110,232 65,205"),
     ),
@@ -89,10 +69,7 @@ FOREIGN = {
 
 def moved(strokes, rng):
     """Return strokes as another hand would draw them: every corner a little elsewhere."""
-    return [
-        [(x + rng.uniform(-8, 8), y + rng.uniform(-8, 8)) for x, y in s]
-        for s in strokes
-    ]
+    return [[(x + rng.uniform(-8, 8), y + rng.uniform(-8, 8)) for x, y in s] for s in strokes]
 
 
 def drawing(digit):
@@ -143,21 +120,7 @@ def ink_of(digit, height, thin):
     """
     digit = np.pad(digit[box(digit, 0)], 1)
     large = ndimage.zoom(np.float64(digit), height / len(digit), order=3)
-    large = ndimage.gaussian_filter(large, height / 60)
-    return np.clip(4 * (large - thin) + 0.5, 0, 1)
-
-
-def sheet(kind, rng):
-    """Return paper as an array (height, width, 3), with lines if it has any."""
-    paper = Image.new("RGB", (WIDTH, HEIGHT), PAPER)
-    pen, step = ImageDraw.Draw(paper), HEIGHT / rng.uniform(8, 14)
-    if kind in ("ruled paper", "squared paper"):
-        for y in np.arange(rng.uniform(0, step), HEIGHT, step):
-            pen.line([(0, y), (WIDTH, y + 5)], LINES, 2)
-    if kind == "squared paper":
-        for x in np.arange(rng.uniform(0, step), WIDTH, step):
-            pen.line([(x, 0), (x - 5, HEIGHT)], LINES, 2)
-    return np.float64(paper)
+    return np.clip(4 * (ndimage.gaussian_filter(large, height / 60) - thin) + 0.5, 0, 1)
 
 
 def ramp(rng):
@@ -182,8 +145,15 @@ def photograph(digits, kind, rng):
     spare = np.array([HEIGHT, WIDTH]) - ink.shape
     top, left = np.int64(spare * rng.uniform(0.1, 0.9, 2))
     place = slice(top, top + ink.shape[0]), slice(left, left + ink.shape[1])
-    page = sheet(kind, rng)
-    pen, strength = rng.choice(COLOURS if kind == "coloured ink" else PENS), 1
+    paper, step = Image.new("RGB", (WIDTH, HEIGHT), PAPER), HEIGHT / rng.uniform(8, 14)
+    if kind in ("ruled paper", "squared paper"):
+        for y in np.arange(rng.uniform(0, step), HEIGHT, step):
+            ImageDraw.Draw(paper).line([(0, y), (WIDTH, y + 5)], LINES, 2)
+    if kind == "squared paper":
+        for x in np.arange(rng.uniform(0, step), WIDTH, step):
+            ImageDraw.Draw(paper).line([(x, 0), (x - 5, HEIGHT)], LINES, 2)
+    page, strength = np.float64(paper), 1
+    pen = rng.choice(COLOURS if kind == "coloured ink" else PENS)
     if kind == "pencil":
         pen, strength = np.array(PENCIL), rng.uniform(0.35, 0.5)
     page[place] += strength * ink[..., None] * (pen - page[place])
@@ -193,8 +163,7 @@ def photograph(digits, kind, rng):
         np.rot90(page, side)[:, : int(share * bare)] = TABLE  # a view of that side
     light = 1 - rng.uniform(0.1, 0.3) * (0.5 + ramp(rng))
     if kind == "a shadow's edge":
-        beyond = ramp(rng) > rng.uniform(-0.3, 0.3)
-        shadow = ndimage.gaussian_filter(np.float64(beyond), 3)
+        shadow = ndimage.gaussian_filter(np.float64(ramp(rng) > rng.uniform(-0.3, 0.3)), 3)
         light = light * (1 - rng.uniform(0.2, 0.4) * shadow)
     page = page * light[..., None] + rng.normal(0, 3, (HEIGHT, WIDTH, 1))
     if kind == "cropped to its ink":

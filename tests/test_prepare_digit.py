@@ -4,11 +4,12 @@ from contextlib import suppress
 
 import numpy as np
 import pytest
-from common import read
-from helpers import KINDS, drawing, network_of_pad, photograph
 from PIL import ExifTags, Image
 from scipy import ndimage
 from sklearn.datasets import load_digits
+
+from common import read
+from helpers import KINDS, drawing, network_of_pad, photograph
 
 SCANS = np.uint8(load_digits().images * 15.9)  # 8×8, bright ink on black
 
@@ -18,17 +19,15 @@ def prepare_digit(names):
     return names["prepare_digit"]
 
 
-@pytest.mark.parametrize("scan", SCANS[:20], ids=range(20))
-def test_makes_it_as_mnist_was_made(prepare_digit, scan):
-    prepared = prepare_digit(scan)
-    assert prepared.shape == (28, 28)
-    assert prepared.dtype == np.float32
-    assert prepared.min() == 0
-    assert prepared.max() == 1
-    rows, columns = prepared.any(axis=1).sum(), prepared.any(axis=0).sum()
-    assert max(rows, columns) == 20
-    # MNIST's centre of mass is at pixel 14, to within the rounding to whole pixels.
-    np.testing.assert_allclose(ndimage.center_of_mass(prepared), 14, atol=0.51)
+def test_makes_it_as_mnist_was_made(prepare_digit):
+    for scan in SCANS[:20]:
+        prepared = prepare_digit(scan)
+        assert prepared.shape == (28, 28)
+        assert prepared.dtype == np.float32
+        assert [prepared.min(), prepared.max()] == [0, 1]
+        assert max(prepared.any(axis=axis).sum() for axis in (0, 1)) == 20
+        # MNIST's centre of mass is at pixel 14, to within the rounding to whole pixels.
+        np.testing.assert_allclose(ndimage.center_of_mass(prepared), 14, atol=0.51)
 
 
 TRANSPARENT = np.zeros((8, 8, 3), dtype=np.uint8)
@@ -52,8 +51,7 @@ SAME = {
 def test_takes_any_kind_of_picture(prepare_digit, change):
     for scan in SCANS[:10]:
         before = scan.copy()
-        prepared, expected = prepare_digit(change(scan)), prepare_digit(scan)
-        np.testing.assert_allclose(prepared, expected, atol=0.03)
+        np.testing.assert_allclose(prepare_digit(change(scan)), prepare_digit(scan), atol=0.03)
         np.testing.assert_array_equal(scan, before)
 
 
@@ -62,17 +60,14 @@ def test_takes_a_file(prepare_digit, tmp_path, ending):
     path = tmp_path / f"digit.{ending}"
     drawing(3).save(path)
     for name in (path, str(path)):
-        np.testing.assert_allclose(
-            prepare_digit(name), prepare_digit(drawing(3)), atol=0.1
-        )
+        np.testing.assert_allclose(prepare_digit(name), prepare_digit(drawing(3)), atol=0.1)
 
 
 def test_takes_a_photo_of_a_camera_that_was_turned(prepare_digit, tmp_path):
     path, turned = tmp_path / "digit.jpg", Image.Exif()
     turned[ExifTags.Base.Orientation] = 6  # a quarter turn to the right sets it upright
     drawing(3).rotate(90).save(path, exif=turned)
-    expected = prepare_digit(drawing(3))
-    np.testing.assert_allclose(prepare_digit(path), expected, atol=0.1)
+    np.testing.assert_allclose(prepare_digit(path), prepare_digit(drawing(3)), atol=0.1)
 
 
 def test_takes_a_picture_with_dust(prepare_digit):
@@ -84,23 +79,19 @@ def test_takes_a_picture_with_dust(prepare_digit):
     assert np.corrcoef(found.ravel(), expected.ravel())[0, 1] > 0.99
 
 
-@pytest.fixture(scope="module")
-def network():
-    """The network in the pad of the saved notebook."""
-    return network_of_pad(read())
-
-
 @pytest.mark.parametrize("kind", KINDS)
-def test_reads_photographs(network, prepare_digit, digits, kind):
+@pytest.mark.parametrize("n", [30, pytest.param(200, marks=pytest.mark.slow)])
+def test_reads_photographs(prepare_digit, digits, kind, n):
     images, labels = digits
-    n, rng = (50 if kind == "12 megapixels" else 200), np.random.default_rng(0)
-    prepared = {}
+    n = n // 4 if kind == "12 megapixels" else n
+    rng, prepared = np.random.default_rng(0), {}
     for i, image in enumerate(images[:n]):
         with suppress(ValueError):  # it is refused
             prepared[i] = prepare_digit(photograph([image / 255], kind, rng))
-    answers = network.predict(np.stack(list(prepared.values())), verbose=0)
-    assert np.sum(answers.argmax(axis=1) == labels[list(prepared)]) >= 0.98 * n
-    assert len(prepared) >= 0.99 * n
+    answers = network_of_pad(read()).predict(np.stack(list(prepared.values())), verbose=0)
+    wrong = n - np.sum(answers.argmax(axis=1) == labels[list(prepared)])
+    assert wrong <= max(2, 0.02 * n)
+    assert n - len(prepared) <= max(1, 0.01 * n)
 
 
 @pytest.mark.parametrize("n", [2, 3, 4])
@@ -138,9 +129,7 @@ def test_bad_input_ends_in_a_clear_error(prepare_digit, image, message):
 
 
 def test_odd_input_is_prepared_or_refused(prepare_digit):
-    rng = np.random.default_rng(0)
-    kinds = [*"?bBHilLefd"]  # NumPy's letters for bool, int8, ..., float64
-    prepared = 0
+    rng, prepared = np.random.default_rng(0), 0
     for _ in range(1000):
         shape = rng.integers(1, 200, 2)
         picture = rng.normal(size=shape) * 10.0 ** rng.integers(-300, 300)
@@ -151,12 +140,10 @@ def test_odd_input_is_prepared_or_refused(prepare_digit):
         if channels := rng.choice([0, 1, 3, 4]):
             picture = np.repeat(picture[..., None], channels, axis=2)
         with np.errstate(all="ignore"):
-            picture = picture.astype(rng.choice(kinds))
-        try:
+            picture = picture.astype(rng.choice([*"?bBHilLefd"]))  # bool, int8, ..., float64
+        with suppress(ValueError):
             result = prepare_digit(picture)
-        except ValueError:
-            continue
-        prepared += 1
-        assert result.shape == (28, 28)
-        assert 0 <= result.min() <= result.max() == 1
+            prepared += 1
+            assert result.shape == (28, 28)
+            assert 0 <= result.min() <= result.max() == 1
     assert prepared > 300

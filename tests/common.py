@@ -1,0 +1,168 @@
+"""What conftest.py, tests and renew.py share: the notebook, and facts.txt with its bands."""
+
+import ast
+import base64
+import re
+from functools import partial
+from io import BytesIO
+from pathlib import Path
+
+import nbformat
+import numpy as np
+from PIL import Image, ImageChops
+
+TESTS = Path(__file__).resolve().parent
+ROOT = TESTS.parent
+NOTEBOOK = ROOT / "MNIST_digit_classification.ipynb"
+FACTS = TESTS / "facts.txt"
+BAND = r"\{(…|\S+ … \S+?)\}"  # in a line of facts.txt
+NUMBER = r"(?<![\w.#])-?\d+(?:,\d{3})*(?:\.\d+)?"
+# What TensorFlow logs when it is imported.
+LOG = r"(?:20\S+ \S+: )?(?:[IWE](?:\d{4})? |WARNING: All log messages before|To enable the following).*\n?"
+
+
+def read(path=NOTEBOOK):
+    """Return a notebook."""
+    return nbformat.read(path, as_version=4)
+
+
+def code_cells(notebook):
+    """Return the code cells of a notebook as {cell id: cell}."""
+    return {cell.id: cell for cell in notebook.cells if cell.cell_type == "code"}
+
+
+def definitions():
+    """Return the functions that the notebook defines, by name, and what it imports.
+
+    Nothing else is run: no training, no figure.
+    """
+    kept = ast.Import, ast.ImportFrom, ast.FunctionDef
+    trees = [ast.parse(cell.source).body for cell in code_cells(read()).values()]
+    body = [node for tree in trees for node in tree if isinstance(node, kept)]
+    names = {"SEED": 42}
+    exec(compile(ast.Module(body, []), NOTEBOOK.name, "exec"), names)  # noqa: S102
+    return names
+
+
+def is_log(output):
+    """Return whether an output of a cell is nothing but what TensorFlow logs."""
+    stderr = output.get("name") == "stderr"
+    return stderr and bool(re.fullmatch(f"(?:{LOG})+", output["text"]))
+
+
+def text_of(outputs):
+    """Return all text that outputs of a cell show."""
+    data = [output.get("data", {}) for output in outputs]
+    html = [d.get("text/html") or d.get("text/plain", "") for d in data]
+    return "\n".join(o.get("text") or shown for o, shown in zip(outputs, html))
+
+
+def picture(outputs):
+    """Return the picture among the outputs of a cell as PNG bytes, or None."""
+    pngs = [o["data"]["image/png"] for o in outputs if "image/png" in o.get("data", {})]
+    return base64.b64decode(pngs[0]) if pngs else None
+
+
+def picture_facts(saved, new):
+    """Return a line on how far a new picture is from the saved one, if there are any.
+
+    It says by how much, from 0 to 1, pixels differ on average, and 16×16 of them at most.
+    """
+    pngs = [picture(outputs) for outputs in (saved, new)]
+    if None in pngs:
+        return []
+    old, new = (Image.open(BytesIO(png)).convert("L") for png in pngs)
+    difference = ImageChops.difference(old, new.resize(old.size))
+    blocks = np.asarray(difference.reduce(16)) / 255
+    return [f"saved picture: differs by {blocks.mean():.3f}, at most {blocks.max():.2f}"]
+
+
+def sections(path):
+    """Return the lines of a text file below each of its [headings], without comments."""
+    found = {}
+    for line in path.read_text(encoding="utf-8").splitlines():
+        line, *_ = re.split(r"^#|  # ", line)
+        if heading := re.fullmatch(r"\[(.+)\]", line):
+            lines = found.setdefault(heading[1], [])
+        elif line:
+            lines.append(line)
+    return found
+
+
+def read_facts():
+    """Return facts.txt as {cell id: (lines that the cell prints, facts)}."""
+    return {
+        cell_id: tuple(
+            [line.removeprefix("> ") for line in lines if line.startswith("> ") == printed]
+            for printed in (True, False)
+        )
+        for cell_id, lines in sections(FACTS).items()
+    }
+
+
+def read_breaks():
+    """Return breaks.txt as {heading: [(cell id, code, instead, ...), ...]}."""
+    found = {}
+    for heading, lines in sections(TESTS / "breaks.txt").items():
+        for line in lines:
+            cell_id, line = line.split(": ", 1) if " " in heading else (heading, line)
+            parts = [part.strip() for part in f"{line} ".split(" → ")]
+            found.setdefault(heading, []).append((cell_id, *parts))
+    return found
+
+
+def pattern(line):
+    """Return the regex that finds what has the form of a line of facts.txt."""
+    parts = re.split(BAND, " ".join(line.split()))
+    parts[::2] = [re.escape(part).replace(r"\ ", " +") for part in parts[::2]]
+    parts[1::2] = [r"(\S.*?)" if band == "…" else f"({NUMBER})" for band in parts[1::2]]
+    text = "".join(parts)
+    return rf"(?m)^ *{text} *$"
+
+
+def within(value, band):
+    """Return whether a number as text lies in a band such as "0.1 … 0.2"; any in "…"."""
+    if band == "…":
+        return True
+    if not re.fullmatch(NUMBER, value):
+        return False
+    low, high = (float(end.replace(",", "")) for end in band.split(" … "))
+    return low <= float(value.replace(",", "")) <= high
+
+
+def compared(lines, match):
+    """Return a line of the outputs as it is compared: with bands in place of its numbers.
+
+    A number outside its band stays, followed by what is allowed, for pytest to show.
+
+    Args:
+        lines: the lines of facts.txt of this form; the nth is for the nth match.
+        match: the match of `pattern` in the output.
+    """
+    nth = len(re.findall(match.re, match.string[: match.start()]))
+    if nth >= len(lines):
+        return match[0]
+    values = iter(match.groups())
+
+    def checked(place):
+        value = next(values)
+        fits = within(value, place[1])
+        return place[0] if fits else f"{value} (allowed: {place[1]})"
+
+    return re.sub(BAND, checked, lines[nth])
+
+
+def rules(cell_id):
+    """Return what nbval replaces in the outputs of a cell, as {regex: replacement}."""
+    forms = {}
+    for line in [line for kind in read_facts().get(cell_id, ()) for line in kind]:
+        if re.search(BAND, line):
+            forms.setdefault(re.sub(BAND, "{…}", line), []).append(line)
+    found = {}
+    for form, lines in forms.items():
+        # A place is for a number, unless one of the lines of this form leaves it out.
+        places = zip(*(re.findall(BAND, line) for line in lines))
+        bands = iter(["…" if "…" in place else place[0] for place in places])
+        merged = re.sub(BAND, lambda _, bands=bands: f"{{{next(bands)}}}", form)
+        found[pattern(merged)] = partial(compared, lines)
+    return found

@@ -1,0 +1,384 @@
+"""Notes, in the notebook's kernel, what cannot be read in the outputs of a cell.
+
+That is what its figures draw, and what each network is given: which rows of which set,
+with their own labels or not, and how it is trained. conftest.py starts the recorder before
+the first cell, and takes the facts after each. Nothing of it is seen or saved by Jupyter.
+"""
+
+import inspect
+import os
+import re
+import socket
+import zlib
+from collections import Counter
+from functools import wraps
+from weakref import WeakKeyDictionary
+
+import keras
+import numpy as np
+from matplotlib.category import StrCategoryLocator
+from matplotlib.collections import PathCollection, QuadMesh
+from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
+from matplotlib.lines import AxLine
+from matplotlib.patches import Rectangle
+from matplotlib.ticker import FixedLocator
+from sklearn.datasets import load_digits
+
+SHIFT = int(os.environ.get("SEED_SHIFT", "0"))  # other seeds for training, to measure bands
+UNTOLD = {"name", "dtype", "seed", "data_format", "trainable", "axis", "reduction"}
+UNKNOWN = "which the recorder does not know"
+notes = []  # the facts of the cell that runs
+fitted = []  # its networks
+running = []  # the outermost method that runs: `fit` calls `evaluate`
+networks = WeakKeyDictionary()  # {model: where it was first fitted}
+known = {}  # {bytes of an image: (set, row, label)}
+seen = {}  # {checksum of images: what they are}
+
+
+def number(value):
+    """Write a number with four digits, at most four of them decimals."""
+    return np.format_float_positional(round(float(f"{value:.4g}"), 4) + 0.0, trim="-")
+
+
+def know(name, images, labels):
+    """Remember the images (n, height, width) of a set, and their labels (n,)."""
+    for row, (image, label) in enumerate(zip(images, labels)):
+        known.setdefault(image.tobytes(), (name, row, int(label)))
+
+
+def know_others(names):
+    """Remember all arrays of the notebook that hold the other writers' digits in their order."""
+    before = len(known)
+    for name, value in names.items():
+        if isinstance(value, np.ndarray) and value.ndim == 3 and name[0] != "_":
+            know(name, value if len(value) == len(others) else [], others)
+    if len(known) > before:
+        seen.clear()
+
+
+def what_they_are(images):
+    """Return (set, row, label) of each image (n, height, width); None if unknown.
+
+    Pixels that were divided by 255 are known too; any other change makes them unknown.
+    """
+    images = np.ascontiguousarray(images)
+    key = zlib.crc32(images), images.shape, images.dtype.str
+    if key not in seen:
+        pixels = images
+        if images.dtype.kind == "f" and images.shape[1:] == (28, 28):
+            pixels = np.uint8(np.rint(255 * images.clip(0, 1)))
+        exact = np.abs(pixels / 255 - images).reshape(len(images), -1).max(axis=1) < 1e-6
+        seen[key] = [
+            (known.get(p.tobytes()) if e else None) or known.get(i.tobytes())
+            for p, e, i in zip(pixels, exact, images)
+        ]
+    return seen[key]
+
+
+def rows_text(found):
+    """Return which rows of which sets there are, such as "train 0–53,999"."""
+    sets, unknown = {}, sum(entry is None for entry in found)
+    for name, row, _ in filter(None, found):
+        sets.setdefault(name, []).append(row)
+    texts = [f"{unknown:,} unknown"] if unknown else []
+    for name, rows in sets.items():
+        rows, times = np.unique(rows, return_counts=True)
+        text = f"{name} {rows[0]:,}" + f"–{rows[-1]:,}" * (len(rows) > 1)
+        text = f"{len(rows):,} of {text}" if np.ptp(rows) >= len(rows) else text
+        times = " to ".join(map(str, np.unique([times.min(), times.max()])))
+        texts.append(text + f", {times} times each" * (times != "1"))
+    return " and ".join(texts)
+
+
+def data_text(x, y=None):
+    """Return what images are, and whether the labels (n, 10) or (n,) are their own."""
+    if not hasattr(x, "shape"):
+        return f"a {type(x).__name__}, {UNKNOWN}"
+    x = np.asarray(x)
+    found = what_they_are(x)
+    text = rows_text(found) + f", mean {number(x.mean())}" * (None in found)
+    if y is None:
+        return text
+    y = np.asarray(y)
+    digits = y if y.ndim == 1 else y.argmax(axis=1)
+    others = sum(f is None or f[2] != digit for f, digit in zip(found, digits))
+    text += f", {others:,} not with their own labels" if others else ", own labels"
+    changed = y.ndim == 2 and not np.array_equal(y, np.eye(10)[digits])
+    return text + f" of {number(y.max())}" * changed
+
+
+def settings(thing):
+    """Return how an object of Keras was made: what differs from the defaults."""
+    parts, config = [], getattr(thing, "get_config", lambda: vars(thing))()
+    for key, parameter in inspect.signature(type(thing)).parameters.items():
+        value = config.get(key)
+        if isinstance(value, (tuple, list)) and len(value) == 2 and value[0] == -value[1]:
+            value = value[1]  # some versions of Keras write a range for one number
+        plain = isinstance(value, (bool, int, float, str, tuple, list))
+        if plain and key not in UNTOLD and value != parameter.default:
+            parts.append(f"{key} {'×'.join(map(str, np.ravel(value)))}")
+    return f"{type(thing).__name__}({', '.join(parts)})"
+
+
+def layers_text(model):
+    """Return the layers of a model with their settings, one behind the other."""
+    layers = [la for la in model.layers if not isinstance(la, keras.layers.InputLayer)]
+    return " → ".join(layers_text(la) if hasattr(la, "layers") else settings(la) for la in layers)
+
+
+def rate_text(optimizer):
+    """Return the learning rate of an optimizer, or what makes it fall."""
+    rate = optimizer.get_config()["learning_rate"]
+    if not isinstance(rate, dict):
+        return f"{float(rate):.4g}"
+    start, steps = (rate["config"][key] for key in ("initial_learning_rate", "decay_steps"))
+    return f"{rate['class_name']} from {start:.4g} in {steps} steps"
+
+
+def call_text(method, model, given):
+    """Return what a method of a model was given, as one line."""
+    know_others(notebook)
+    data = data_text(given.pop("x", None), given.pop("y", None))
+    parts = [f"{method} {networks.get(model, 'a network not fitted')}", data]
+    validation = given.pop("validation_data", None)
+    if method == "fit":
+        told = data_text(*validation) if validation else "nothing"
+        loss = model.loss if isinstance(model.loss, str) else settings(model.loss)
+        rate = f"{type(model.optimizer).__name__} {rate_text(model.optimizer)}"
+        parts += [f"validated on {told}", rate, f"loss {loss}", layers_text(model)]
+    parts += [settings(callback) for callback in given.pop("callbacks", None) or []]
+    given.pop("verbose", None)
+    return "; ".join(parts + [f"{key} {value}" for key, value in given.items()])
+
+
+def noted(method):
+    """Return a method of Keras' models that notes how it is called from a cell."""
+    name = method.__name__
+
+    @wraps(method)
+    def run(model, *args, **kwargs):
+        symbolic = name == "__call__" and isinstance(args[0], keras.KerasTensor)
+        if running or symbolic:
+            return method(model, *args, **kwargs)
+        given = {"x": args[0], **kwargs} if args else dict(kwargs)
+        if name != "__call__":
+            bound = inspect.signature(method).bind(model, *args, **kwargs)
+            given = dict([*bound.arguments.items()][1:])
+            kwargs.setdefault("verbose", 0)  # Jupyter clears bars, nbval would not
+        if name == "fit" and not networks and SHIFT:
+            keras.utils.set_random_seed(SHIFT)
+        if name == "fit" and model not in networks:
+            fitted.append(model)
+            networks[model] = f"network {len(fitted)} of this cell"
+        running.append(name)
+        try:
+            return method(model, *args, **kwargs)
+        finally:
+            running.pop()
+            notes.append(call_text(name.strip("_"), model, given))
+
+    return run
+
+
+def points_text(points):
+    """Return points (n, 2) as text; of many, how many, their ends and mean."""
+    points = np.asarray(points, float)
+    places = [f"({number(x)}, {number(y)})" for x, y in points]
+    if len(points) > 8:
+        mean = number(np.nanmean(points[:, 1]))
+        return f"{len(points)} points {places[0]} to {places[-1]}, mean {mean}"
+    return ", ".join(places)
+
+
+def axis_text(axes, name):
+    """Return an axis' label, scale, direction, limits and ticks, if they are set."""
+    axis, scaled = getattr(axes, f"{name}axis"), getattr(axes, f"get_autoscale{name}_on")()
+    low, high = map(number, axis.get_view_interval())
+    fixed = isinstance(axis.get_major_locator(), (FixedLocator, StrCategoryLocator))
+    labels = [t.get_text() for t in axis.get_ticklabels()] if fixed else []
+    found = {
+        f'"{axis.get_label_text()}"': axis.get_label_text(),
+        axis.get_scale(): axis.get_scale() != "linear",
+        f"{low} to {high}": not scaled,
+        "turned": scaled and axis.get_inverted(),
+        f"ticks {' '.join(labels)}": "".join(labels),
+    }
+    text = ", ".join(text for text, said in found.items() if said)
+    return f"{name} {text}" if text else ""
+
+
+def title_of(axes, entry):
+    """Return a title with the digits that it names as "label", if it is the image's."""
+    title = " ".join(axes.get_title().split())
+    if not entry:
+        return title
+    digit, label = r"(?<![\d.,])\d(?![\d%]|[.,]\d)", str(entry[2])
+    return re.sub(digit, lambda m: "label" if m[0] == label else "another", title)
+
+
+def values_text(values):
+    """Return the mean of an array, and the row and column of its centre of mass."""
+    values = np.ma.asarray(values, float).filled(0)
+    weights = np.abs(values if values.ndim == 2 else values.mean(axis=2))
+    rows, columns = np.indices(weights.shape)
+    if values.ndim == 3:
+        values = values.mean(axis=2)
+    middle = [np.sum(n * values) / max(weights.sum(), 1e-9) for n in (rows, columns)]
+    return f"mean {number(values.mean())} at ({number(middle[0])}, {number(middle[1])})"
+
+
+def images_text(shown):
+    """Yield what images are, and their titles; `shown` has pairs (axes, image)."""
+    arrays = [np.asarray(image.get_array()) for _, image in shown]
+    found = [what_they_are(array[None])[0] for array in arrays]
+    titles = [title_of(axes, entry) for (axes, _), entry in zip(shown, found)]
+    colours = {}
+    for _, image in shown:
+        low, high = image.get_clim()
+        even = f" from {number(low)} to {number(high)}" * (low == -high < 0)
+        colours[image.get_cmap().name + even] = None
+    rows = re.sub(r"( of \w+) [\d,–]+", r"\1", rows_text(found))  # which ones, may be luck
+    yield f"images {' '.join(colours)}: {rows}"
+    unknown = [np.float64(a) for a, entry in zip(arrays, found) if entry is None]
+    if len(unknown) > 4:
+        means = np.array([image.mean() for image in unknown])
+        found = {"mean": means.mean(), "in their order": np.mean(means * np.arange(len(means)))}
+        for axis, name in enumerate(["rows differ by", "columns differ by"]):
+            found[name] = np.mean([np.abs(np.diff(u, axis=axis)).mean() for u in unknown])
+        yield f"values: {', '.join(f'{name} {number(n)}' for name, n in found.items())}"
+    else:
+        yield from (f"values: {values_text(image)}" for image in unknown)
+    if not any(map(re.compile(r"\d").search, titles)):  # else their order counts
+        titles = [f"{n} × {title}" for title, n in sorted(Counter(titles).items())]
+    yield f"titles: {' | '.join(titles)}" * any(axes.get_title() for axes, _ in shown)
+
+
+def heatmap_text(mesh, texts):
+    """Yield what a heatmap's numbers are, and how it is coloured."""
+    values = np.ma.asarray(mesh.get_array()).filled(0)
+    entry = what_they_are(values[None].astype("uint8"))[0]
+    yield f"heatmap {mesh.get_cmap().name}: {rows_text([entry])}"
+    numbers = np.zeros(values.shape)
+    for text in texts:
+        x, y = text.get_position()
+        numbers[int(y), int(x)] = float(text.get_text())
+    same, diagonal = numbers == values, np.eye(*values.shape, dtype=bool)
+    coloured = "all" if same.all() else "off the diagonal" if (same | diagonal).all() else "no"
+    yield f"numbers that are the colours: {coloured}; zeros: {len(texts) - np.sum(numbers != 0)}"
+    if entry is None:
+        yield f"rows sum to {' '.join(map(number, numbers.sum(axis=1)))}"
+        yield f"on the diagonal: {number(100 * np.trace(numbers) / max(numbers.sum(), 1))}%"
+
+
+def style_of(line):
+    """Return a line's label, style, marker and colour."""
+    label = "" if line.get_label().startswith("_") else f'"{line.get_label()}" '
+    slope = f" slope {number(line.get_slope())}" if isinstance(line, AxLine) else ""
+    return (
+        f"line {label}{line.get_linestyle()} {line.get_marker()} {to_hex(line.get_color())}{slope}"
+    )
+
+
+def bars_text(bars):
+    """Return the lengths of bars, where the first and the last stand, their colours."""
+    sides = np.array([(bar.get_width(), bar.get_height()) for bar in bars])
+    upright = int(np.ptp(sides[:, 0]) < 1e-9)  # all are as wide, or all as high
+    middles = [bar.get_center()[1 - upright] for bar in bars]
+    colours = " ".join(sorted({to_hex(bar.get_facecolor()) for bar in bars}))
+    places = f"from {number(min(middles))} to {number(max(middles))}"
+    lengths = sides[:, upright]
+    return f"bars {colours} {places}, longest {number(lengths.max())}: {', '.join(map(number, lengths))}"
+
+
+def axes_text(axes):
+    """Yield what can be seen in a part of a figure, but for images and their titles."""
+    legend, around = axes.get_legend(), []
+    if not axes.images:
+        around = [f'title "{axes.get_title()}"' * (axes.get_title() != "")]
+        around += [axis_text(axes, "x"), axis_text(axes, "y")]
+    if legend:
+        around.append(f"legend {', '.join(text.get_text() for text in legend.get_texts())}")
+    yield "; ".join(filter(None, around))
+    meshes = [shape for shape in axes.collections if isinstance(shape, QuadMesh)]
+    for mesh in meshes:
+        yield from heatmap_text(mesh, axes.texts)
+    if axes.texts and not meshes:
+        texts = [f'"{" ".join(text.get_text().split())}"' for text in axes.texts]
+        places = [getattr(text, "xy", text.get_position()) for text in axes.texts]
+        inside = f' in "{axes.get_title()}"' * bool(axes.images)
+        yield f"texts {', '.join(texts)} at {points_text(places)}{inside}"
+    bars = [patch for patch in axes.patches if type(patch) is Rectangle]
+    if bars:
+        yield bars_text(bars)
+    groups = {}  # what looks the same
+    for line in axes.lines:
+        slanted = isinstance(line, AxLine)
+        groups.setdefault(style_of(line), []).extend([] if slanted else line.get_xydata())
+    for shape in axes.patches:
+        if type(shape) is not Rectangle:
+            box = shape.get_path().get_extents(shape.get_patch_transform())
+            kind = f"{type(shape).__name__} {to_hex(shape.get_facecolor())}"
+            groups.setdefault(kind, []).extend(box.get_points())
+    for shape in axes.collections:
+        if isinstance(shape, PathCollection):
+            groups.setdefault("dots", []).extend(shape.get_offsets())
+        elif shape not in meshes:
+            yield f"a {type(shape).__name__}, {UNKNOWN}"
+    for artist in [*axes.artists, *axes.child_axes, *axes.tables]:
+        yield f"a {type(artist).__name__}, {UNKNOWN}"
+    yield from (f"{kind} {points_text(points)}".strip() for kind, points in groups.items())
+
+
+def note_figure(figure):
+    """Note what a figure draws, one line for each kind of thing; Jupyter shows nothing of it."""
+    parts = [axes for axes in figure.axes if axes.get_visible()]
+    title = f' "{figure.get_suptitle()}"' * (figure.get_suptitle() != "")
+    notes.append(f"figure {figure.bbox.width:.0f}×{figure.bbox.height:.0f}{title}")
+    shown = [(axes, image) for axes in parts for image in axes.images]
+    notes.extend(filter(None, images_text(shown) if shown else []))
+    found = Counter(line for axes in parts for line in axes_text(axes) if line)
+    notes.extend(f"{line} ({n} times)" if n > 1 else line for line, n in found.items())
+
+
+def take(cell_id, names):
+    """Return the facts of the cell that has run, as text, and forget them."""
+    lines = Counter(notes)
+    for model in fitted:
+        name = networks[model].replace("this cell", f"[{cell_id}]")
+        networks[model] = name if len(fitted) > 1 else f"[{cell_id}]"
+    notes.clear()
+    fitted.clear()
+    know_others(names)
+    return "\n".join(f"{line} ({n} times)" if n > 1 else line for line, n in lines.items())
+
+
+def run_broken(source, names):
+    """Run the source of a cell in a copy of the names. (Functions still see the real ones.)"""
+    try:
+        exec(compile(source, "broken", "exec"), dict(names))  # noqa: S102
+    except Exception:
+        notes.clear()
+        raise
+
+
+def load():
+    """Load MNIST, and raise what Keras raises where it can't be had."""
+    socket.setdefaulttimeout(30)  # a blocked address may never answer
+    train, test = keras.datasets.mnist.load_data()
+    socket.setdefaulttimeout(None)
+    know("train", *train)
+    know("test", *test)
+
+
+def start(names):
+    """Begin to take notes of what runs among the notebook's names."""
+    global others, notebook
+    notebook = names
+    others = load_digits().target
+    know("others", load_digits().images, others)
+    for name in ("fit", "evaluate", "predict", "__call__"):
+        setattr(keras.Model, name, noted(getattr(keras.Model, name)))
+    Figure._repr_json_ = note_figure
+    seed = keras.utils.set_random_seed
+    keras.utils.set_random_seed = lambda n: seed(n + (SHIFT if networks else 0))
