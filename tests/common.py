@@ -3,8 +3,9 @@
 import ast
 import base64
 import re
-from functools import partial
+from functools import cache, partial
 from io import BytesIO
+from itertools import chain
 from pathlib import Path
 
 import nbformat
@@ -17,8 +18,11 @@ NOTEBOOK = ROOT / "MNIST_digit_classification.ipynb"
 FACTS = TESTS / "facts.txt"
 BAND = r"\{(…|\S+ … \S+?)\}"  # in a line of facts.txt
 NUMBER = r"(?<![\w.#])-?\d+(?:,\d{3})*(?:\.\d+)?"
-# What TensorFlow logs when it is imported.
-LOG = r"(?:20\S+ \S+: )?(?:[IWE](?:\d{4})? |WARNING: All log messages before|To enable the following).*\n?"
+# What TensorFlow and Matplotlib log when they are imported.
+LOG = (
+    r"(?:(?:20\S+ \S+: )?(?:[IWE](?:\d{4})? |WARNING: All log messages before|To enable the following)"
+    r"|Matplotlib is building the font cache).*\n?"
+)
 
 
 def read(path=NOTEBOOK):
@@ -45,7 +49,7 @@ def definitions():
 
 
 def is_log(output):
-    """Return whether an output of a cell is nothing but what TensorFlow logs."""
+    """Return whether an output of a cell is nothing but what an import logs."""
     stderr = output.get("name") == "stderr"
     return stderr and bool(re.fullmatch(f"(?:{LOG})+", output["text"]))
 
@@ -89,6 +93,7 @@ def sections(path):
     return found
 
 
+@cache
 def read_facts():
     """Return facts.txt as {cell id: (lines that the cell prints, facts)}."""
     return {
@@ -111,22 +116,29 @@ def read_breaks():
     return found
 
 
-def pattern(line):
-    """Return the regex that finds what has the form of a line of facts.txt."""
-    parts = re.split(BAND, " ".join(line.split()))
+def pattern(*lines):
+    """Return the regex that finds what has the form of lines of facts.txt.
+
+    The lines differ in their bands only. A place is for a number, unless one of them leaves
+    it out.
+    """
+    parts = re.split(BAND, " ".join(lines[0].split()))
     parts[::2] = [re.escape(part).replace(r"\ ", " +") for part in parts[::2]]
-    parts[1::2] = [r"(\S.*?)" if band == "…" else f"({NUMBER})" for band in parts[1::2]]
-    text = "".join(parts)
-    return rf"(?m)^ *{text} *$"
+    places = zip(*(re.findall(BAND, line) for line in lines))
+    parts[1::2] = [r"(\S.*?)" if "…" in bands else f"({NUMBER})" for bands in places]
+    return rf"(?m)^ *{''.join(parts)} *$"
+
+
+def ends(band):
+    """Return the least and the largest number of a band such as "0.1 … 1,000"."""
+    return [float(end.replace(",", "")) for end in band.split(" … ")]
 
 
 def within(value, band):
-    """Return whether a number as text lies in a band such as "0.1 … 0.2"; any in "…"."""
-    if band == "…":
-        return True
-    if not re.fullmatch(NUMBER, value):
-        return False
-    low, high = (float(end.replace(",", "")) for end in band.split(" … "))
+    """Return whether a number as text lies in a band; any text does in "…"."""
+    if band == "…" or not re.fullmatch(NUMBER, value):
+        return band == "…"
+    low, high = ends(band)
     return low <= float(value.replace(",", "")) <= high
 
 
@@ -146,8 +158,7 @@ def compared(lines, match):
 
     def checked(place):
         value = next(values)
-        fits = within(value, place[1])
-        return place[0] if fits else f"{value} (allowed: {place[1]})"
+        return place[0] if within(value, place[1]) else f"{value} (allowed: {place[1]})"
 
     return re.sub(BAND, checked, lines[nth])
 
@@ -155,14 +166,7 @@ def compared(lines, match):
 def rules(cell_id):
     """Return what nbval replaces in the outputs of a cell, as {regex: replacement}."""
     forms = {}
-    for line in [line for kind in read_facts().get(cell_id, ()) for line in kind]:
+    for line in chain(*read_facts().get(cell_id, ())):
         if re.search(BAND, line):
-            forms.setdefault(re.sub(BAND, "{…}", line), []).append(line)
-    found = {}
-    for form, lines in forms.items():
-        # A place is for a number, unless one of the lines of this form leaves it out.
-        places = zip(*(re.findall(BAND, line) for line in lines))
-        bands = iter(["…" if "…" in place else place[0] for place in places])
-        merged = re.sub(BAND, lambda _, bands=bands: f"{{{next(bands)}}}", form)
-        found[pattern(merged)] = partial(compared, lines)
-    return found
+            forms.setdefault(re.sub(BAND, "", line), []).append(line)
+    return {pattern(*lines): partial(compared, lines) for lines in forms.values()}

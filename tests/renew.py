@@ -37,6 +37,7 @@ from common import (
     NUMBER,
     ROOT,
     code_cells,
+    ends,
     is_log,
     pattern,
     picture,
@@ -70,18 +71,48 @@ def run(path, seed=0):
     print(f"{path.name}: done", flush=True)
 
 
-def band_of(values, after):
+def form_of(lines):
+    """Return a line of facts.txt for the same new line of several runs, with bands yet empty."""
+    found = []
+    for words in zip_longest(*map(str.split, lines), fillvalue=""):
+        if "" in words:  # in some run, the line has ended
+            found[-1:] = ["{…}"]
+            continue
+        if len({re.sub(NUMBER, "#", word) for word in words}) > 1:
+            found.append("{…}")
+            continue
+        numbers = zip(*(re.findall(NUMBER, word) for word in words))
+        places = iter([n[0] if len(set(n)) == 1 else "{0 … 0}" for n in numbers])
+        found.append(re.sub(NUMBER, lambda _, places=places: next(places), words[0]))
+    return merged(" ".join(found))
+
+
+def merged(line):
+    """Return a line of facts.txt with one `{…}` for all that stand side by side."""
+    return re.sub(r"\{…\}(?:\W*\{…\})+", "{…}", line)
+
+
+def band_of(values, old, after):
     """Return the band in which another run would put a number, or "…" for all there is.
+
+    Where all runs agree, that is the old band, with the number in its middle if it was outside.
 
     Args:
         values: the number as text, in each run.
+        old: its band in facts.txt.
         after: what follows it.
     """
+    agreed = len(set(values)) == 1
+    if old == "…" or (agreed and within(values[0], old)):
+        return old
     decimals = max(len(value.partition(".")[2]) for value in values)
     values = np.array([float(value.replace(",", "")) for value in values])
-    n, step = len(values), 10.0**-decimals
-    spread = np.std(values, ddof=1) * np.sqrt(1 + 1 / n)
-    reach = t.ppf(1 - RARE / 2, n - 1) * spread + step
+    if agreed:
+        reach = -np.subtract(*ends(old)) / 2
+    else:
+        n = len(values)
+        spread = np.std(values, ddof=1) * np.sqrt(1 + 1 / n)
+        reach = t.ppf(1 - RARE / 2, n - 1) * spread + 10.0**-decimals
     most = 100 if after.startswith("%") else 1 if decimals > 2 else np.inf
     low = max(values.mean() - reach, 0 if min(values) >= 0 else -np.inf)
     high = min(values.mean() + reach, most if max(values) <= most else np.inf)
@@ -91,82 +122,35 @@ def band_of(values, after):
 
 def can_fail(band):
     """Return whether a band excludes what a mistake would bring."""
-    low, high = (float(end.replace(",", "")) for end in band.split(" … "))
+    low, high = ends(band)
     step = 10.0 ** -len(band.rpartition(".")[2] if "." in band else "")
     return high - low <= 3.1 * step or high - low < 0.95 * (abs(high) + abs(low))
 
 
-def banded(lines, old):
-    """Return a line of facts.txt from the same line of several runs.
+def renewed(lines, old):
+    """Return a line of facts.txt from the same line of one run or several.
 
     Args:
         lines: the line in each run.
-        old: lines of the file, without comments. What they leave out stays left out.
+        old: lines of the file. The first that has the form of the new ones is taken out of
+            them: its bands are renewed, and what it leaves out stays left out.
     """
-    if lines[0].startswith("saved picture"):
-        numbers = zip(*(re.findall(NUMBER, line) for line in lines))
+    picture = "saved picture: differs by {…}, at most {…}"
+    drawn = lines[0].startswith("saved picture")
+    like = (text for text in old if all(re.fullmatch(pattern(text), line) for line in lines))
+    text = next(like, picture if drawn else form_of(lines))
+    known = text in old
+    if known:
+        old.remove(text)
+    parts = re.split(BAND, text)
+    found = [re.fullmatch(pattern(text), line).groups() for line in lines]
+    if not drawn:
+        parts[1::2] = map(band_of, zip(*found), parts[1::2], parts[2::2])
+    elif not (known and len(lines) == 1 and all(map(within, found[0], parts[1::2]))):
         # Other versions of Matplotlib draw unchanged figures up to so differently.
-        most = [max(*map(float, v), least) * 1.5 for v, least in zip(numbers, (0.034, 0.28))]
-        ends = [f"{{0 … {end:.3f}}}" if end < 0.5 else "{…}" for end in most]
-        return "saved picture: differs by {}, at most {}".format(*ends)
-    for text in old:
-        matches = [re.fullmatch(pattern(text), line) for line in lines]
-        if re.search(BAND, text) and all(matches):
-            if len(set(lines)) == 1 and fits(text, matches[0]):
-                return text
-            lines = [masked(text, match) for match in matches]
-            break
-    if len(set(lines)) == 1:
-        return lines[0]
-    found = []
-    for words in zip_longest(*(line.split() for line in lines), fillvalue=""):
-        between = [tuple(re.split(NUMBER, word)) for word in words]
-        if len(set(words)) == 1 or len(set(between)) > 1:
-            found.append(words[0] if len(set(words)) == 1 else "{…}")
-            continue
-        numbers = zip(*(re.findall(NUMBER, word) for word in words))
-        text = between[0][0]
-        for values, after in zip(numbers, between[0][1:]):
-            varies = len(set(values)) > 1
-            text += f"{{{band_of(values, after)}}}" if varies else values[0]
-            text += after
-        found.append(text)
-    return re.sub(r"\{…\}(?:\W*\{…\})+", "{…}", " ".join(found))
-
-
-def fits(text, match):
-    """Return whether all numbers of a match of a line's pattern lie in its bands."""
-    return all(map(within, match.groups(), re.findall(BAND, text)))
-
-
-def masked(text, match):
-    """Return what a line's pattern has matched, with `{…}` where that line has it."""
-    line = match.string
-    for i, band in reversed([*enumerate(re.findall(BAND, text), 1)]):
-        if band == "…":
-            line = line[: match.start(i)] + "{…}" + line[match.end(i) :]
-    return line
-
-
-def kept(line, old):
-    """Return the first old line of this form, its bands moved if need be, or the new line."""
-    for text in old:
-        if match := re.fullmatch(pattern(text), line):
-            old.remove(text)
-            bands = iter(map(moved_to, match.groups(), re.findall(BAND, text)))
-            return re.sub(BAND, lambda _, bands=bands: f"{{{next(bands)}}}", text)
-    return banded([line], [])
-
-
-def moved_to(value, band):
-    """Return a band moved, if need be, so that a value is its middle."""
-    if within(value, band):
-        return band
-    low, high = (float(end.replace(",", "")) for end in band.split(" … "))
-    middle, decimals = float(value.replace(",", "")), len(value.partition(".")[2])
-    low, high = middle - (high - low) / 2, middle + (high - low) / 2
-    low = low if middle < 0 else max(low, 0)
-    return f"{low:.{decimals}f} … {high:.{decimals}f}"
+        most = 1.5 * np.max([(0.034, 0.28), *np.float64(found)], axis=0)
+        parts[1::2] = [f"0 … {end:.3f}" if end < 0.5 else "…" for end in most]
+    return merged("".join(f"{{{part}}}" if i % 2 else part for i, part in enumerate(parts)))
 
 
 def renew_facts(runs):
@@ -175,31 +159,28 @@ def renew_facts(runs):
     comments = dict(re.findall(r"(?m)^(?:> )?(.*)  (# .*)$", "\n".join(blocks)))
     if len(runs) > 1:
         head = re.sub(r"(?<=# Bands: ).*", f"{len(runs)} runs of {date.today()}.", head)
-    lines = [head.rstrip()]
-    cells = code_cells(read())
-    for cell_id in cells:
+    new = [head.rstrip()]
+    for cell_id, cell in code_cells(read()).items():
         if not all(cell_id in run for run in runs):
             raise SystemExit(f"The cell {cell_id} did not run to its end: pytest says why.")
-        found, block = [run[cell_id] for run in runs], []
-        drawn = [picture_facts(cells[cell_id].outputs, f["outputs"]) for f in found]
-        facts = ["\n".join([f["facts"], *d]).strip() for f, d in zip(found, drawn)]
-        texts = [text_of(f["outputs"]) for f in found], facts
-        known = read_facts().get(cell_id, ([], []))
-        for mark, kind, old in zip(["> ", ""], texts, known):
-            by_run = [re.sub(SECONDS, "{…}", text).splitlines() for text in kind]
+        outputs = [run[cell_id]["outputs"] for run in runs]
+        drawn = ["\n".join(picture_facts(cell.outputs, o)) for o in outputs]
+        facts = [f"{run[cell_id]['facts']}\n{d}".strip() for run, d in zip(runs, drawn)]
+        heading = [f"[{cell_id}]"]
+        for mark, texts, old in zip(
+            ["> ", ""], [map(text_of, outputs), facts], read_facts().get(cell_id, ([], []))
+        ):
+            by_run, old = [re.sub(SECONDS, "{…}", text).splitlines() for text in texts], [*old]
             if len(set(map(len, by_run))) > 1:
                 raise SystemExit(f"{cell_id} puts out more lines in one run than in another.")
-            free = list(old)
-            for same in zip(*by_run):
-                line = banded(same, free) if len(runs) > 1 else kept(same[0], free)
-                if len(runs) > 1 and line in free:
-                    free.remove(line)
+            for lines in zip(*by_run):
+                line = renewed(lines, old)
+                why = "seconds" if "ms/step" in line else "it varies too much"
+                comment = "  " + comments.get(line, f"# left out: {why}")
                 if re.search(BAND, line) or not mark:
-                    why = "seconds" if "ms/step" in line else "it varies too much"
-                    comment = comments.get(line, f"# left out: {why}")
-                    block.append(mark + line + f"  {comment}" * ("{…}" in line))
-        lines += [f"[{cell_id}]", *block] if block else []
-    FACTS.write_text("\n".join([*lines, ""]), encoding="utf-8")
+                    new += [*heading, mark + line + comment * ("{…}" in line)]
+                    heading = []
+    FACTS.write_text("\n".join([*new, ""]), encoding="utf-8")
 
 
 def opening(png):
