@@ -9,202 +9,154 @@ import ast
 import json
 import os
 import re
-import warnings
-from functools import cache, partial
+from pathlib import Path
 
+import common
 import pytest
-from common import (
-    NOTEBOOK,
-    TESTS,
-    is_log,
-    picture_facts,
-    read_breaks,
-    read_facts,
-    rules,
-    text_of,
-)
 from nbformat import NotebookNode
-from nbval.plugin import IPyNbCell, coalesce_streams
+from nbval.plugin import IPyNbCell, IPyNbFile, coalesce_streams
 
 RECORDER = "__import__('recorder')"  # leaves no name among the notebook's
-facts = cache(read_facts)
+kept = {}  # {cell id: {"outputs": list, "facts": text}}, of the cells that have run
 
 
-def pytest_addoption(parser):
-    parser.addoption("--keep", help="write what the cells put out to this file")
+class Notebook(IPyNbFile):
+    """A notebook with a recorder in its kernel; its cells are named by their ids."""
 
-
-def pytest_configure(config):
-    config.stash[KEPT] = {}
-
-
-KEPT = pytest.StashKey[dict]()  # {cell id: {"printed": text, "facts": text}}
-
-
-class Break(pytest.Item):
-    """A cell that is run once more, broken on purpose: what it puts out must differ.
-
-    As a control, it is run unchanged too, and then nothing may differ.
-    """
-
-    def __init__(self, *, cell, code, instead, **options):
-        super().__init__(**options)
-        self.cell, self.code, self.instead = cell, code, instead
-
-    def runtest(self):
-        if self.cell.test_outputs is None:
-            pytest.skip("the cell itself was not run")
-        source = self.cell.cell.source
-        assert not self.code or source.count(self.code) == 1, (
-            "It must stand there once."
+    def setup(self):
+        super().setup()
+        start = (
+            f"import sys; sys.path.insert(0, {str(common.TESTS)!r}); import recorder"
         )
-        broken = source.replace(self.code, self.instead) if self.code else source
-        code = f"{RECORDER}.run_broken({broken!r}, globals())"
-        outputs, noted = ask(self.parent.kernel, code, "a break")
-        same = compare(
-            self.cell, outputs, noted, self.cell.cell.outputs, pictured=False
-        )
-        if not self.code:
-            assert same, "\n".join(self.cell.comparison_traceback)
-        assert not (same and self.code), "This break is not noticed."
-
-    def repr_failure(self, excinfo):
-        return str(excinfo.value)
-
-    def reportinfo(self):
-        return self.path, None, self.name
-
-
-def ask(kernel, code, cell_id):
-    """Run code in the notebook's kernel, unseen; return its outputs and the facts."""
-    outputs = []
-
-    def keep(message):
-        content = message["content"]
-        content.pop("transient", None)
-        if message["msg_type"] in ("stream", "display_data"):
-            outputs.append(NotebookNode(output_type=message["msg_type"], **content))
-        elif message["msg_type"] == "error":
-            raise RuntimeError("\n".join(message["content"]["traceback"]))
-
-    reply = kernel.kc.execute_interactive(
-        code,
-        silent=False,
-        store_history=False,
-        stop_on_error=False,
-        user_expressions={"facts": f"{RECORDER}.take({cell_id!r}, globals())"},
-        output_hook=keep,
-        timeout=None,
-    )
-    found = reply["content"]["user_expressions"]["facts"]
-    if found["status"] == "error":
-        raise RuntimeError("\n".join(found["traceback"]))
-    return coalesce_streams(outputs), ast.literal_eval(found["data"]["text/plain"])
-
-
-def start_recorder(file):
-    """Start the recorder in a notebook's kernel; skip all cells without MNIST."""
-    if not hasattr(file, "without_mnist"):
-        code = f"import sys; sys.path.insert(0, {str(TESTS)!r}); import recorder"
-        code += "; sys.path.pop(0); del sys, recorder"
-        ask(file.kernel, code, "")
-        file.without_mnist = ""
+        self.ask(f"{start}; sys.path.pop(0); del sys, recorder")
         try:
-            ask(file.kernel, f"{RECORDER}.load()", "")
+            self.ask(f"{RECORDER}.load()")
         except RuntimeError as error:
-            file.without_mnist = (
+            (pytest.fail if "CI" in os.environ else pytest.skip)(
                 f"MNIST can't be had ({str(error).splitlines()[-1]}): connect to the "
                 "internet, or copy mnist.npz to .keras/datasets in your home folder"
             )
-        else:
-            ask(file.kernel, f"{RECORDER}.start(globals())", "")
-    if file.without_mnist:
-        (pytest.fail if "CI" in os.environ else pytest.skip)(file.without_mnist)
+        self.ask(f"{RECORDER}.start(globals())")
+
+    def collect(self):
+        """Yield the cells, and behind each, its breaks."""
+        breaks = {} if self.config.option.keep else common.read_breaks()
+        for found in super().collect():
+            cell, name = found.cell, found.cell.id
+            saved = [output for output in cell.outputs if not common.is_log(output)]
+            cell.outputs = coalesce_streams(saved)
+            parts = {"cell_num": found.cell_num, "options": found.options}
+            yield Cell.from_parent(self, name=name, cell=cell, **parts)
+            if name in breaks:
+                yield Break.from_parent(self, name=f"{name} again", cell=cell, **parts)
+            for _, *change in breaks.get(name, []):
+                parts["name"] = f"{name}: {' → '.join(change)}"
+                yield Break.from_parent(self, cell=cell, change=change, **parts)
+
+    def ask(self, code="", cell_id=""):
+        """Run code in the kernel, unseen; return the facts since it was last asked.
+
+        Raises a RuntimeError with the kernel's traceback.
+        """
+        reply = self.kernel.kc.execute_interactive(
+            code,
+            store_history=False,
+            stop_on_error=False,
+            user_expressions={"facts": f"{RECORDER}.take({cell_id!r}, globals())"},
+            output_hook=lambda message: None,
+            timeout=None,
+        )["content"]
+        facts = reply.get("user_expressions", {}).get("facts", {})
+        for result in (reply, facts):
+            if result["status"] == "error":
+                raise RuntimeError("\n".join(result["traceback"]))
+        return ast.literal_eval(facts["data"]["text/plain"])
 
 
-def without_logs(cell, outputs):
-    """Return saved outputs without what TensorFlow logs; in CI, there must be none."""
-    logs = [output for output in outputs if is_log(output)]
-    if logs:
-        message = (
-            f"{cell.name} has saved logs: `python tests/renew.py --saved` drops them"
-        )
-        if "CI" in os.environ:
-            pytest.fail(message)
-        warnings.warn(message, stacklevel=1)
-    return [output for output in outputs if output not in logs]
+class Cell(IPyNbCell):
+    """A cell whose outputs and facts are compared, within the bands of facts.txt."""
+
+    def setup(self):
+        super().setup()
+        self.parent.ask()  # forgets what was noted before an error
+
+    def reportinfo(self):
+        return self.path, None, self.nodeid
+
+    def sanitize(self, text):
+        """Return what is compared: bands in place of numbers; called by nbval."""
+        return common.banded(text, self.cell.id) if isinstance(text, str) else text
+
+    def compare_outputs(self, new, saved):
+        """Return whether a run puts out what it should; called by nbval."""
+        new = [output for output in new if not common.is_log(output)]
+        noted = self.parent.ask(cell_id=self.cell.id)
+        kept[self.cell.id] = {"outputs": new, "facts": noted}
+        return self.puts_out(new, [noted, *common.picture_facts(saved, new)])
+
+    def puts_out(self, new, noted, but=()):
+        """Return whether outputs and facts are those of this cell; nbval says why not.
+
+        but: the beginning of facts that are not compared.
+        """
+        _, facts = common.read_facts().get(self.cell.id, ([], []))
+        facts = [fact for fact in facts if not fact.startswith(but)]
+        sides = [(new, filter(None, noted)), (self.cell.outputs, facts)]
+        new_and_saved = [
+            [*outputs, NotebookNode(output_type="facts", facts="\n".join(lines))]
+            for outputs, lines in sides
+        ]
+        same = super().compare_outputs(*new_and_saved)
+        # If a saved number is outside its band, too, nbval finds both to be the same.
+        shown = self.sanitize(common.text_of(new))
+        outside = re.findall(r".*\(allowed: .*", shown)
+        self.comparison_traceback += outside
+        return same and not outside
 
 
-def compare(cell, new, noted, saved, pictured=True):
-    """Return whether nbval finds new outputs and facts to be as they should be."""
-    _, expected = facts().get(cell.name, ([], []))
-    expected = [e for e in expected if pictured or not e.startswith("saved picture")]
+class Break(Cell):
+    """A cell that is run once more, broken on purpose: what it puts out must differ.
 
-    def with_facts(outputs, lines):
-        text = "\n".join(filter(None, lines))
-        return [*outputs, NotebookNode(output_type="facts", facts=text)]
+    Without a change (code, what is put in its place) it is a control: nothing may differ.
+    """
 
-    same = IPyNbCell.compare_outputs(
-        cell, with_facts(new, [noted]), with_facts(saved, expected)
-    )
-    # If a saved number is outside its band, too, nbval finds both to be the same.
-    outside = re.findall(r".*\(allowed: .*", cell.sanitize(text_of(new)))
-    if same and outside:
-        cell.comparison_traceback += outside
-    return same and not outside
+    def __init__(self, *, cell, change=("", ""), **options):
+        self.code, instead = change
+        self.found = cell.source.count(self.code)
+        broken = cell.source.replace(self.code, instead)
+        # A copy of the names is changed. (Functions still see the real ones.)
+        source = f"exec(compile({broken!r}, 'broken', 'exec'), dict(globals()))"
+        super().__init__(cell=NotebookNode(cell, source=source), **options)
 
+    def runtest(self):
+        assert self.found == 1 or not self.code, "It must stand there once."
+        super().runtest()
 
-def reportinfo(cell):
-    """Name a cell by its id in pytest's reports."""
-    return cell.path, None, f"{NOTEBOOK.name}::{cell.name}"
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(config, items):
-    """Name the notebook's cells by their ids, and put their breaks behind them."""
-    ordered, breaks = [], read_breaks()
-    for item in items:
-        ordered.append(item)
-        if not isinstance(item, IPyNbCell):
-            continue
-        item.name = item.cell.id
-        item._nodeid = f"{NOTEBOOK.name}::{item.name}"
-        item.reportinfo = partial(reportinfo, item)
-        broken = [] if config.option.keep else breaks.get(item.name, [])
-        for _, code, instead in [(item.name, "", ""), *broken] if broken else []:
-            name = f"{item.name}: {code} → {instead}" if code else f"{item.name} again"
-            parts = {"cell": item, "code": code, "instead": instead}
-            ordered.append(Break.from_parent(item.parent, name=name, **parts))
-    items[:] = ordered
+    def compare_outputs(self, new, saved):
+        """Return whether the break is noticed, or nothing differs in the control."""
+        noted = self.parent.ask(cell_id=self.cell.id)
+        same = self.puts_out(new, [noted], but="saved picture")
+        if self.code:
+            self.comparison_traceback = ["This break is not noticed."]
+        return same != bool(self.code)
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_call(item):
-    if not isinstance(item, IPyNbCell):
-        return (yield)
-    start_recorder(item.parent)
-    item.parent.sanitize_patterns = rules(item.name)
+def pytest_addoption(parser):
+    parser.addoption("--keep", type=Path, help="a file for what the cells put out")
 
-    def compare_with_facts(new, saved):
-        new = [output for output in new if not is_log(output)]
-        saved = without_logs(item, saved)
-        _, noted = ask(item.parent.kernel, "", item.name)
-        item.config.stash[KEPT][item.name] = {"outputs": new, "facts": noted}
-        noted = "\n".join(filter(None, [noted, *picture_facts(saved, new)]))
-        return compare(item, new, noted, saved)
 
-    item.compare_outputs = compare_with_facts
-    return (yield)
+def pytest_collect_file(file_path, parent):
+    if file_path.suffix == ".ipynb":
+        return Notebook.from_parent(parent, path=file_path)
+    return None
 
 
 @pytest.fixture(scope="session")
-def printed(pytestconfig):
+def printed():
     """What the cells of this run have printed, as {cell id: text}."""
-    kept = pytestconfig.stash[KEPT]
-    return {cell_id: text_of(cell["outputs"]) for cell_id, cell in kept.items()}
+    return {cell_id: common.text_of(cell["outputs"]) for cell_id, cell in kept.items()}
 
 
 def pytest_sessionfinish(session):
-    if session.config.option.keep:
-        with open(session.config.option.keep, "w", encoding="utf-8") as file:
-            json.dump(session.config.stash[KEPT], file, ensure_ascii=False)
+    if path := session.config.option.keep:
+        path.write_text(json.dumps(kept, ensure_ascii=False), encoding="utf-8")

@@ -3,7 +3,7 @@
 import ast
 import base64
 import re
-from functools import cache, partial
+from functools import cache
 from io import BytesIO
 from itertools import chain
 from pathlib import Path
@@ -96,13 +96,11 @@ def sections(path):
 @cache
 def read_facts():
     """Return facts.txt as {cell id: (lines that the cell prints, facts)}."""
-    return {
-        cell_id: tuple(
-            [line.removeprefix("> ") for line in lines if line.startswith("> ") == printed]
-            for printed in (True, False)
-        )
-        for cell_id, lines in sections(FACTS).items()
-    }
+    found = {}
+    for cell_id, lines in sections(FACTS).items():
+        printed = [line.removeprefix("> ") for line in lines if line.startswith("> ")]
+        found[cell_id] = printed, [line for line in lines if not line.startswith("> ")]
+    return found
 
 
 def read_breaks():
@@ -116,16 +114,11 @@ def read_breaks():
     return found
 
 
-def pattern(*lines):
-    """Return the regex that finds what has the form of lines of facts.txt.
-
-    The lines differ in their bands only. A place is for a number, unless one of them leaves
-    it out.
-    """
-    parts = re.split(BAND, " ".join(lines[0].split()))
+def pattern(line):
+    """Return the regex that finds what has the form of a line of facts.txt."""
+    parts = re.split(BAND, " ".join(line.split()))
     parts[::2] = [re.escape(part).replace(r"\ ", " +") for part in parts[::2]]
-    places = zip(*(re.findall(BAND, line) for line in lines))
-    parts[1::2] = [r"(\S.*?)" if "…" in bands else f"({NUMBER})" for bands in places]
+    parts[1::2] = [r"(\S.*?)" if band == "…" else f"({NUMBER})" for band in parts[1::2]]
     return rf"(?m)^ *{''.join(parts)} *$"
 
 
@@ -142,31 +135,21 @@ def within(value, band):
     return low <= float(value.replace(",", "")) <= high
 
 
-def compared(lines, match):
-    """Return a line of the outputs as it is compared: with bands in place of its numbers.
+def banded(text, cell_id):
+    """Return a text that a cell puts out with bands in place of its numbers, to be compared.
 
-    A number outside its band stays, followed by what is allowed, for pytest to show.
-
-    Args:
-        lines: the lines of facts.txt of this form; the nth is for the nth match.
-        match: the match of `pattern` in the output.
+    A number outside its band stays, followed by what is allowed, for pytest to show. Lines
+    are looked for in the order of facts.txt.
     """
-    nth = len(re.findall(match.re, match.string[: match.start()]))
-    if nth >= len(lines):
-        return match[0]
-    values = iter(match.groups())
-
-    def checked(place):
-        value = next(values)
-        return place[0] if within(value, place[1]) else f"{value} (allowed: {place[1]})"
-
-    return re.sub(BAND, checked, lines[nth])
-
-
-def rules(cell_id):
-    """Return what nbval replaces in the outputs of a cell, as {regex: replacement}."""
-    forms = {}
+    done = ""
     for line in chain(*read_facts().get(cell_id, ())):
-        if re.search(BAND, line):
-            forms.setdefault(re.sub(BAND, "", line), []).append(line)
-    return {pattern(*lines): partial(compared, lines) for lines in forms.values()}
+        match = re.search(pattern(line), text)
+        if match and match.groups():
+            parts = re.split(BAND, line)
+            parts[1::2] = [
+                f"{{{band}}}" if within(value, band) else f"{value} (allowed: {band})"
+                for value, band in zip(match.groups(), parts[1::2])
+            ]
+            done += text[: match.start()] + "".join(parts)
+            text = text[match.end() :]
+    return done + text

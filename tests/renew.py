@@ -6,7 +6,7 @@
                                         renew all facts, and all bands from their spread
     python tests/renew.py --saved       run nothing
 
-All of them drop TensorFlow's logs from the saved notebook, and take README's pictures and
+All of them drop what imports log from the saved notebook, and take README's pictures and
 numbers, and the picture that opens the notebook, from its saved outputs. Runs are kept in
 FOLDER, and those that are there are used; `pytest --keep FOLDER/name.json` adds another.
 """
@@ -30,23 +30,8 @@ import numpy as np
 from PIL import Image
 from scipy.stats import t
 
-from common import (
-    BAND,
-    FACTS,
-    NOTEBOOK,
-    NUMBER,
-    ROOT,
-    code_cells,
-    ends,
-    is_log,
-    pattern,
-    picture,
-    picture_facts,
-    read,
-    read_facts,
-    text_of,
-    within,
-)
+import common
+from common import BAND, NUMBER, code_cells, ends, pattern, picture, read, text_of, within
 
 RARE = 1e-4  # the share of numbers that another run may put outside their bands
 SECONDS = r"\b\d+(?=m?s\b)"  # always left out
@@ -64,10 +49,12 @@ def run(path, seed=0):
         return
     # Two at a time, each on one core; every fifth has all of them.
     pin = ["taskset", "-c", str(seed % os.cpu_count())] if seed % 5 else []
-    command = [sys.executable, "-m", "pytest", "-q", NOTEBOOK, "--keep", path]
+    command = [sys.executable, "-m", "pytest", "-q", common.NOTEBOOK, "--keep", path]
     settings = SETTINGS[seed % len(SETTINGS)] | {"SEED_SHIFT": str(seed)}
     environment = os.environ | (settings if seed else {})
-    subprocess.run(pin + command, check=False, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL)
+    subprocess.run(
+        pin + command, check=False, cwd=common.ROOT, env=environment, stdout=subprocess.DEVNULL
+    )
     print(f"{path.name}: done", flush=True)
 
 
@@ -75,21 +62,15 @@ def form_of(lines):
     """Return a line of facts.txt for the same new line of several runs, with bands yet empty."""
     found = []
     for words in zip_longest(*map(str.split, lines), fillvalue=""):
+        parts = [re.split(f"({NUMBER})", word) for word in words]
         if "" in words:  # in some run, the line has ended
             found[-1:] = ["{…}"]
-            continue
-        if len({re.sub(NUMBER, "#", word) for word in words}) > 1:
+        elif len({tuple(part[::2]) for part in parts}) > 1:
             found.append("{…}")
-            continue
-        numbers = zip(*(re.findall(NUMBER, word) for word in words))
-        places = iter([n[0] if len(set(n)) == 1 else "{0 … 0}" for n in numbers])
-        found.append(re.sub(NUMBER, lambda _, places=places: next(places), words[0]))
-    return merged(" ".join(found))
-
-
-def merged(line):
-    """Return a line of facts.txt with one `{…}` for all that stand side by side."""
-    return re.sub(r"\{…\}(?:\W*\{…\})+", "{…}", line)
+        else:
+            places = (part[0] if len(set(part)) == 1 else "{0 … 0}" for part in zip(*parts))
+            found.append("".join(places))
+    return " ".join(found)
 
 
 def band_of(values, old, after):
@@ -150,12 +131,13 @@ def renewed(lines, old):
         # Other versions of Matplotlib draw unchanged figures up to so differently.
         most = 1.5 * np.max([(0.034, 0.28), *np.float64(found)], axis=0)
         parts[1::2] = [f"0 … {end:.3f}" if end < 0.5 else "…" for end in most]
-    return merged("".join(f"{{{part}}}" if i % 2 else part for i, part in enumerate(parts)))
+    line = "".join(f"{{{part}}}" if i % 2 else part for i, part in enumerate(parts))
+    return re.sub(r"\{…\}(?:\W*\{…\})+", "{…}", line)
 
 
 def renew_facts(runs):
     """Write facts.txt anew from runs, as {cell id: {"outputs": list, "facts": text}}."""
-    head, *blocks = FACTS.read_text(encoding="utf-8").split("\n[")
+    head, *blocks = common.FACTS.read_text(encoding="utf-8").split("\n[")
     comments = dict(re.findall(r"(?m)^(?:> )?(.*)  (# .*)$", "\n".join(blocks)))
     if len(runs) > 1:
         head = re.sub(r"(?<=# Bands: ).*", f"{len(runs)} runs of {date.today()}.", head)
@@ -164,13 +146,12 @@ def renew_facts(runs):
         if not all(cell_id in run for run in runs):
             raise SystemExit(f"The cell {cell_id} did not run to its end: pytest says why.")
         outputs = [run[cell_id]["outputs"] for run in runs]
-        drawn = ["\n".join(picture_facts(cell.outputs, o)) for o in outputs]
+        drawn = ["\n".join(common.picture_facts(cell.outputs, o)) for o in outputs]
         facts = [f"{run[cell_id]['facts']}\n{d}".strip() for run, d in zip(runs, drawn)]
-        heading = [f"[{cell_id}]"]
-        for mark, texts, old in zip(
-            ["> ", ""], [map(text_of, outputs), facts], read_facts().get(cell_id, ([], []))
-        ):
-            by_run, old = [re.sub(SECONDS, "{…}", text).splitlines() for text in texts], [*old]
+        printed, heading = map(text_of, outputs), [f"[{cell_id}]"]
+        known = map(list, common.read_facts().get(cell_id, ([], [])))
+        for mark, texts, old in zip(["> ", ""], [printed, facts], known):
+            by_run = [re.sub(SECONDS, "{…}", text).splitlines() for text in texts]
             if len(set(map(len, by_run))) > 1:
                 raise SystemExit(f"{cell_id} puts out more lines in one run than in another.")
             for lines in zip(*by_run):
@@ -180,7 +161,7 @@ def renew_facts(runs):
                 if re.search(BAND, line) or not mark:
                     new += [*heading, mark + line + comment * ("{…}" in line)]
                     heading = []
-    FACTS.write_text("\n".join([*new, ""]), encoding="utf-8")
+    common.FACTS.write_text("\n".join([*new, ""]), encoding="utf-8")
 
 
 def opening(png):
@@ -192,16 +173,16 @@ def opening(png):
 
 def renew_saved():
     """Drop logs from the saved notebook; renew images/, README and the opening picture."""
-    notebook, readme = read(), ROOT / "README.md"
+    notebook, readme = read(), common.ROOT / "README.md"
     cells = code_cells(notebook)
     for cell in cells.values():
-        cell.outputs = [output for output in cell.outputs if not is_log(output)]
-    for path in (ROOT / "images").glob("*.png"):
+        cell.outputs = [output for output in cell.outputs if not common.is_log(output)]
+    for path in (common.ROOT / "images").glob("*.png"):
         path.write_bytes(picture(cells[path.stem].outputs))
     (teaser,) = (cell for cell in notebook.cells if cell.id == "teaser")
     text = opening(picture(cells["sample-predictions"].outputs))
     teaser.source = re.sub(r"base64,[^)]*", f"base64,{text}", teaser.source)
-    nbformat.write(notebook, NOTEBOOK)
+    nbformat.write(notebook, common.NOTEBOOK)
     text = with_results(readme.read_text(encoding="utf-8"), cells)
     readme.write_text(text, encoding="utf-8")
 

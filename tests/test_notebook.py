@@ -40,7 +40,7 @@ def test_file_is_what_jupyter_saves():
         for output in cell.outputs:
             data = output.get("data", {})
             if output.output_type == "stream":
-                assert output.name == "stdout", cell_id
+                assert output.name == "stdout", f"{cell_id}: renew.py --saved drops logs"
             elif "image/png" in data:
                 assert data.keys() == {"image/png", "text/plain"}, cell_id
                 assert re.fullmatch(r"<Figure size .* Axes>", data["text/plain"])
