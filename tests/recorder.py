@@ -9,9 +9,9 @@ import inspect
 import os
 import re
 import socket
-import zlib
 from collections import Counter
 from functools import wraps
+from itertools import chain
 from weakref import WeakKeyDictionary
 
 import keras
@@ -20,20 +20,20 @@ from matplotlib.category import StrCategoryLocator
 from matplotlib.collections import PathCollection, QuadMesh
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
-from matplotlib.lines import AxLine
-from matplotlib.patches import Rectangle
+from matplotlib.lines import AxLine, Line2D
+from matplotlib.patches import Patch, Rectangle
 from matplotlib.ticker import FixedLocator
 from sklearn.datasets import load_digits
 
 SHIFT = int(os.environ.get("SEED_SHIFT", "0"))  # other seeds for training, to measure bands
 UNTOLD = {"name", "dtype", "seed", "data_format", "trainable", "axis", "reduction"}
 UNKNOWN = "which the recorder does not know"
+OTHERS = load_digits()
 notes = []  # the facts of the cell that runs
 fitted = []  # its networks
 running = []  # the outermost method that runs: `fit` calls `evaluate`
 networks = WeakKeyDictionary()  # {model: where it was first fitted}
-known = {}  # {bytes of an image: (set, row, label)}
-seen = {}  # {checksum of images: what they are}
+known = {}  # {key of an image: (set, row, label)}
 
 
 def number(value):
@@ -41,47 +41,36 @@ def number(value):
     return np.format_float_positional(round(float(f"{value:.4g}"), 4) + 0.0, trim="-")
 
 
+def counted(lines):
+    """Return lines, each once, and how often it was there."""
+    return [f"{line} ({n} times)" if n > 1 else line for line, n in Counter(lines).items()]
+
+
+def key_of(image):
+    """Return a number that stands for an image, its pixels rounded to four decimals."""
+    return hash(np.int32(np.rint(1e4 * np.float64(image))).tobytes())
+
+
 def know(name, images, labels):
     """Remember the images (n, height, width) of a set, and their labels (n,)."""
     for row, (image, label) in enumerate(zip(images, labels)):
-        known.setdefault(image.tobytes(), (name, row, int(label)))
+        known.setdefault(key_of(image), (name, row, int(label)))
 
 
 def know_others(names):
     """Remember all arrays of the notebook that hold the other writers' digits in their order."""
-    before = len(known)
     for name, value in names.items():
-        if isinstance(value, np.ndarray) and value.ndim == 3 and name[0] != "_":
-            know(name, value if len(value) == len(others) else [], others)
-    if len(known) > before:
-        seen.clear()
-
-
-def what_they_are(images):
-    """Return (set, row, label) of each image (n, height, width); None if unknown.
-
-    Pixels that were divided by 255 are known too; any other change makes them unknown.
-    """
-    images = np.ascontiguousarray(images)
-    key = zlib.crc32(images), images.shape, images.dtype.str
-    if key not in seen:
-        pixels = images
-        if images.dtype.kind == "f" and images.shape[1:] == (28, 28):
-            pixels = np.uint8(np.rint(255 * images.clip(0, 1)))
-        exact = np.abs(pixels / 255 - images).reshape(len(images), -1).max(axis=1) < 1e-6
-        seen[key] = [
-            (known.get(p.tobytes()) if e else None) or known.get(i.tobytes())
-            for p, e, i in zip(pixels, exact, images)
-        ]
-    return seen[key]
+        images = isinstance(value, np.ndarray) and value.ndim == 3 and name[0] != "_"
+        if images and len(value) == len(OTHERS.target):
+            know(name, value, OTHERS.target)
 
 
 def rows_text(found):
     """Return which rows of which sets there are, such as "train 0–53,999"."""
-    sets, unknown = {}, sum(entry is None for entry in found)
+    sets = {}
     for name, row, _ in filter(None, found):
         sets.setdefault(name, []).append(row)
-    texts = [f"{unknown:,} unknown"] if unknown else []
+    texts = [f"{found.count(None):,} unknown"] if None in found else []
     for name, rows in sets.items():
         rows, times = np.unique(rows, return_counts=True)
         text = f"{name} {rows[0]:,}" + f"–{rows[-1]:,}" * (len(rows) > 1)
@@ -96,7 +85,7 @@ def data_text(x, y=None):
     if not hasattr(x, "shape"):
         return f"a {type(x).__name__}, {UNKNOWN}"
     x = np.asarray(x)
-    found = what_they_are(x)
+    found = [known.get(key_of(image)) for image in x]
     text = rows_text(found) + f", mean {number(x.mean())}" * (None in found)
     if y is None:
         return text
@@ -136,36 +125,38 @@ def rate_text(optimizer):
     return f"{rate['class_name']} from {start:.4g} in {steps} steps"
 
 
-def call_text(method, model, given):
+def call_text(
+    method, model, x, y=None, validation_data=None, callbacks=None, verbose=None, **others
+):
     """Return what a method of a model was given, as one line."""
-    know_others(notebook)
-    data = data_text(given.pop("x", None), given.pop("y", None))
-    parts = [f"{method} {networks.get(model, 'a network not fitted')}", data]
-    validation = given.pop("validation_data", None)
+    parts = [f"{method} {networks.get(model, 'a network not fitted')}", data_text(x, y)]
     if method == "fit":
-        told = data_text(*validation) if validation else "nothing"
+        told = data_text(*validation_data) if validation_data else "nothing"
         loss = model.loss if isinstance(model.loss, str) else settings(model.loss)
         rate = f"{type(model.optimizer).__name__} {rate_text(model.optimizer)}"
         parts += [f"validated on {told}", rate, f"loss {loss}", layers_text(model)]
-    parts += [settings(callback) for callback in given.pop("callbacks", None) or []]
-    given.pop("verbose", None)
-    return "; ".join(parts + [f"{key} {value}" for key, value in given.items()])
+    parts += map(settings, callbacks or [])
+    return "; ".join(parts + [f"{key} {value}" for key, value in others.items()])
 
 
-def noted(method):
-    """Return a method of Keras' models that notes how it is called from a cell."""
-    name = method.__name__
+def noted(method, names):
+    """Return a method of Keras' models that notes how it is called from a cell.
+
+    names: the notebook's.
+    """
+    name = method.__name__.strip("_")
 
     @wraps(method)
     def run(model, *args, **kwargs):
-        symbolic = name == "__call__" and isinstance(args[0], keras.KerasTensor)
-        if running or symbolic:
+        if running:
             return method(model, *args, **kwargs)
-        given = {"x": args[0], **kwargs} if args else dict(kwargs)
-        if name != "__call__":
-            bound = inspect.signature(method).bind(model, *args, **kwargs)
-            given = dict([*bound.arguments.items()][1:])
-            kwargs.setdefault("verbose", 0)  # Jupyter clears bars, nbval would not
+        called = model.call if name == "call" else method.__get__(model)
+        (_, x), *others = inspect.signature(called).bind(*args, **kwargs).arguments.items()
+        given = {"x": x, **dict(others)}  # a network that is called names it "inputs"
+        if isinstance(x, keras.KerasTensor):  # a network is built
+            return method(model, *args, **kwargs)
+        if name != "call" and "verbose" not in given:
+            kwargs["verbose"] = 0  # Jupyter clears bars, nbval would not
         if name == "fit" and not networks and SHIFT:
             keras.utils.set_random_seed(SHIFT)
         if name == "fit" and model not in networks:
@@ -176,7 +167,8 @@ def noted(method):
             return method(model, *args, **kwargs)
         finally:
             running.pop()
-            notes.append(call_text(name.strip("_"), model, given))
+            know_others(names)
+            notes.append(call_text(name, model, **given))
 
     return run
 
@@ -218,46 +210,48 @@ def title_of(axes, entry):
 
 
 def values_text(values):
-    """Return the mean of an array, and the row and column of its centre of mass."""
+    """Return the mean of an image, and the row and column of its centre of mass."""
     values = np.ma.asarray(values, float).filled(0)
-    weights = np.abs(values if values.ndim == 2 else values.mean(axis=2))
-    rows, columns = np.indices(weights.shape)
     if values.ndim == 3:
         values = values.mean(axis=2)
-    middle = [np.sum(n * values) / max(weights.sum(), 1e-9) for n in (rows, columns)]
-    return f"mean {number(values.mean())} at ({number(middle[0])}, {number(middle[1])})"
+    mass = max(np.abs(values).sum(), 1e-9)
+    row, column = (number(np.sum(n * values) / mass) for n in np.indices(values.shape))
+    return f"mean {number(values.mean())} at ({row}, {column})"
 
 
 def images_text(shown):
     """Yield what images are, and their titles; `shown` has pairs (axes, image)."""
-    arrays = [np.asarray(image.get_array()) for _, image in shown]
-    found = [what_they_are(array[None])[0] for array in arrays]
-    titles = [title_of(axes, entry) for (axes, _), entry in zip(shown, found)]
     colours = {}
     for _, image in shown:
         low, high = image.get_clim()
         even = f" from {number(low)} to {number(high)}" * (low == -high < 0)
         colours[image.get_cmap().name + even] = None
+    arrays = [np.asarray(image.get_array()) for _, image in shown]
+    found = [known.get(key_of(array)) for array in arrays]
     rows = re.sub(r"( of \w+) [\d,–]+", r"\1", rows_text(found))  # which ones, may be luck
     yield f"images {' '.join(colours)}: {rows}"
-    unknown = [np.float64(a) for a, entry in zip(arrays, found) if entry is None]
+    unknown = [np.float64(array) for array, entry in zip(arrays, found) if entry is None]
     if len(unknown) > 4:
         means = np.array([image.mean() for image in unknown])
-        found = {"mean": means.mean(), "in their order": np.mean(means * np.arange(len(means)))}
-        for axis, name in enumerate(["rows differ by", "columns differ by"]):
-            found[name] = np.mean([np.abs(np.diff(u, axis=axis)).mean() for u in unknown])
-        yield f"values: {', '.join(f'{name} {number(n)}' for name, n in found.items())}"
+        texts = [f"mean {number(means.mean())}"]
+        texts.append(f"in their order {number(np.mean(means * np.arange(len(means))))}")
+        for axis, name in enumerate(["rows", "columns"]):
+            steps = [np.abs(np.diff(image, axis=axis)).mean() for image in unknown]
+            texts.append(f"{name} differ by {number(np.mean(steps))}")
+        yield f"values: {', '.join(texts)}"
     else:
         yield from (f"values: {values_text(image)}" for image in unknown)
-    if not any(map(re.compile(r"\d").search, titles)):  # else their order counts
+    titles = [title_of(axes, entry) for (axes, _), entry in zip(shown, found)]
+    if not re.search(r"\d", "".join(titles)):  # else their order counts
         titles = [f"{n} × {title}" for title, n in sorted(Counter(titles).items())]
-    yield f"titles: {' | '.join(titles)}" * any(axes.get_title() for axes, _ in shown)
+    if any(axes.get_title() for axes, _ in shown):
+        yield f"titles: {' | '.join(titles)}"
 
 
 def heatmap_text(mesh, texts):
     """Yield what a heatmap's numbers are, and how it is coloured."""
     values = np.ma.asarray(mesh.get_array()).filled(0)
-    entry = what_they_are(values[None].astype("uint8"))[0]
+    entry = known.get(key_of(values))
     yield f"heatmap {mesh.get_cmap().name}: {rows_text([entry])}"
     numbers = np.zeros(values.shape)
     for text in texts:
@@ -271,15 +265,6 @@ def heatmap_text(mesh, texts):
         yield f"on the diagonal: {number(100 * np.trace(numbers) / max(numbers.sum(), 1))}%"
 
 
-def style_of(line):
-    """Return a line's label, style, marker and colour."""
-    label = "" if line.get_label().startswith("_") else f'"{line.get_label()}" '
-    slope = f" slope {number(line.get_slope())}" if isinstance(line, AxLine) else ""
-    return (
-        f"line {label}{line.get_linestyle()} {line.get_marker()} {to_hex(line.get_color())}{slope}"
-    )
-
-
 def bars_text(bars):
     """Return the lengths of bars, where the first and the last stand, their colours."""
     sides = np.array([(bar.get_width(), bar.get_height()) for bar in bars])
@@ -291,11 +276,28 @@ def bars_text(bars):
     return f"bars {colours} {places}, longest {number(lengths.max())}: {', '.join(map(number, lengths))}"
 
 
+def look_of(artist):
+    """Return what an artist looks like, and points that it goes through, of a shape its box."""
+    kind = type(artist).__name__
+    if isinstance(artist, Line2D):
+        label = "" if artist.get_label().startswith("_") else f'"{artist.get_label()}" '
+        style = f"{artist.get_linestyle()} {artist.get_marker()} {to_hex(artist.get_color())}"
+        if isinstance(artist, AxLine):
+            return f"line {label}{style} slope {number(artist.get_slope())}", []
+        return f"line {label}{style}", artist.get_xydata()
+    if isinstance(artist, PathCollection):
+        return "dots", artist.get_offsets()
+    if isinstance(artist, Patch):
+        box = artist.get_path().get_extents(artist.get_patch_transform())
+        return f"{kind} {to_hex(artist.get_facecolor())}", box.get_points()
+    return f"a {kind}, {UNKNOWN}", []
+
+
 def axes_text(axes):
     """Yield what can be seen in a part of a figure, but for images and their titles."""
-    legend, around = axes.get_legend(), []
+    around, legend = [], axes.get_legend()
     if not axes.images:
-        around = [f'title "{axes.get_title()}"' * (axes.get_title() != "")]
+        around += [f'title "{axes.get_title()}"' * (axes.get_title() != "")]
         around += [axis_text(axes, "x"), axis_text(axes, "y")]
     if legend:
         around.append(f"legend {', '.join(text.get_text() for text in legend.get_texts())}")
@@ -304,30 +306,19 @@ def axes_text(axes):
     for mesh in meshes:
         yield from heatmap_text(mesh, axes.texts)
     if axes.texts and not meshes:
-        texts = [f'"{" ".join(text.get_text().split())}"' for text in axes.texts]
-        places = [getattr(text, "xy", text.get_position()) for text in axes.texts]
-        inside = f' in "{axes.get_title()}"' * bool(axes.images)
-        yield f"texts {', '.join(texts)} at {points_text(places)}{inside}"
+        said = ", ".join(f'"{" ".join(text.get_text().split())}"' for text in axes.texts)
+        places = points_text([getattr(text, "xy", text.get_position()) for text in axes.texts])
+        yield f"texts {said} at {places}" + f' in "{axes.get_title()}"' * bool(axes.images)
     bars = [patch for patch in axes.patches if type(patch) is Rectangle]
     if bars:
         yield bars_text(bars)
     groups = {}  # what looks the same
-    for line in axes.lines:
-        slanted = isinstance(line, AxLine)
-        groups.setdefault(style_of(line), []).extend([] if slanted else line.get_xydata())
-    for shape in axes.patches:
-        if type(shape) is not Rectangle:
-            box = shape.get_path().get_extents(shape.get_patch_transform())
-            kind = f"{type(shape).__name__} {to_hex(shape.get_facecolor())}"
-            groups.setdefault(kind, []).extend(box.get_points())
-    for shape in axes.collections:
-        if isinstance(shape, PathCollection):
-            groups.setdefault("dots", []).extend(shape.get_offsets())
-        elif shape not in meshes:
-            yield f"a {type(shape).__name__}, {UNKNOWN}"
-    for artist in [*axes.artists, *axes.child_axes, *axes.tables]:
-        yield f"a {type(artist).__name__}, {UNKNOWN}"
-    yield from (f"{kind} {points_text(points)}".strip() for kind, points in groups.items())
+    drawn = axes.lines, axes.patches, axes.collections, axes.artists, axes.tables
+    for artist in chain(*drawn, axes.child_axes):
+        if artist not in (*bars, *meshes):
+            look, points = look_of(artist)
+            groups.setdefault(look, []).extend(points)
+    yield from (f"{look} {points_text(points)}".strip() for look, points in groups.items())
 
 
 def note_figure(figure):
@@ -336,49 +327,36 @@ def note_figure(figure):
     title = f' "{figure.get_suptitle()}"' * (figure.get_suptitle() != "")
     notes.append(f"figure {figure.bbox.width:.0f}×{figure.bbox.height:.0f}{title}")
     shown = [(axes, image) for axes in parts for image in axes.images]
-    notes.extend(filter(None, images_text(shown) if shown else []))
-    found = Counter(line for axes in parts for line in axes_text(axes) if line)
-    notes.extend(f"{line} ({n} times)" if n > 1 else line for line, n in found.items())
+    notes.extend(images_text(shown) if shown else [])
+    notes.extend(counted(filter(None, chain(*map(axes_text, parts)))))
 
 
 def take(cell_id, names):
     """Return the facts of the cell that has run, as text, and forget them."""
-    lines = Counter(notes)
-    for model in fitted:
-        name = networks[model].replace("this cell", f"[{cell_id}]")
-        networks[model] = name if len(fitted) > 1 else f"[{cell_id}]"
+    facts = "\n".join(counted(notes))
+    for n, model in enumerate(fitted, 1):
+        networks[model] = f"network {n} of " * (len(fitted) > 1) + f"[{cell_id}]"
     notes.clear()
     fitted.clear()
     know_others(names)
-    return "\n".join(f"{line} ({n} times)" if n > 1 else line for line, n in lines.items())
-
-
-def run_broken(source, names):
-    """Run the source of a cell in a copy of the names. (Functions still see the real ones.)"""
-    try:
-        exec(compile(source, "broken", "exec"), dict(names))  # noqa: S102
-    except Exception:
-        notes.clear()
-        raise
+    return facts
 
 
 def load():
     """Load MNIST, and raise what Keras raises where it can't be had."""
     socket.setdefaulttimeout(30)  # a blocked address may never answer
-    train, test = keras.datasets.mnist.load_data()
+    sets = keras.datasets.mnist.load_data()
     socket.setdefaulttimeout(None)
-    know("train", *train)
-    know("test", *test)
+    for name, (images, labels) in zip(["train", "test"], sets):
+        know(name, images, labels)
+        know(name, (image / 255 for image in images), labels)
+    know("others", OTHERS.images, OTHERS.target)
 
 
 def start(names):
     """Begin to take notes of what runs among the notebook's names."""
-    global others, notebook
-    notebook = names
-    others = load_digits().target
-    know("others", load_digits().images, others)
     for name in ("fit", "evaluate", "predict", "__call__"):
-        setattr(keras.Model, name, noted(getattr(keras.Model, name)))
+        setattr(keras.Model, name, noted(getattr(keras.Model, name), names))
     Figure._repr_json_ = note_figure
     seed = keras.utils.set_random_seed
     keras.utils.set_random_seed = lambda n: seed(n + (SHIFT if networks else 0))

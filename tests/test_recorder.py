@@ -87,6 +87,19 @@ def test_breaks_of_training_are_noted(small_steps, heading):
     assert not [b for b in breaks[heading] if facts_of(group, *b) == control]
 
 
+def test_arguments_are_noted_with_and_without_their_names(small_steps):
+    model = keras.Sequential([keras.Input((28, 28)), keras.layers.Flatten()])
+    (images, _), _ = keras.datasets.mnist.load_data()
+    recorder.take("", {})
+    model(images[:2])
+    model(inputs=images[:2])
+    model.predict(images[:2], 2, 0)
+    model.predict(x=images[:2], batch_size=2, verbose=0)
+    call, predict = recorder.take("", {}).splitlines()
+    assert call == "call a network not fitted; train 0–1 (2 times)"
+    assert predict == "predict a network not fitted; train 0–1; batch_size 2 (2 times)"
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("cell", "code", "instead", "noticed_by"), breaks["end to end"])
 def test_breaks_are_noticed_end_to_end(digits, cell, code, instead, noticed_by, tmp_path):
