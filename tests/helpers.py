@@ -72,13 +72,15 @@ def moved(strokes, rng):
     return [[(x + rng.uniform(-8, 8), y + rng.uniform(-8, 8)) for x, y in s] for s in strokes]
 
 
-def drawing(digit):
-    """Return a digit drawn with a pen as a PIL image of 280×280 pixels, black on white."""
-    sheet = Image.new("L", (280, 280), "white")
+def drawing(digit, size=280, pen=22):
+    """Return a digit drawn with a pen as a PIL image of size×size pixels, black on white."""
+    sheet, reach = Image.new("L", (size, size), "white"), pen / 2
     for stroke in STROKES[digit]:
-        ImageDraw.Draw(sheet).line(stroke, "black", 22, "curve")
-        for x, y in stroke:
-            ImageDraw.Draw(sheet).ellipse([x - 11, y - 11, x + 11, y + 11], "black")
+        corners = [(x * size / 280, y * size / 280) for x, y in stroke]
+        ImageDraw.Draw(sheet).line(corners, "black", pen, "curve")
+        for x, y in corners if pen > 1 else []:
+            ends = [x - reach, y - reach, x + reach, y + reach]
+            ImageDraw.Draw(sheet).ellipse(ends, "black")
     return sheet
 
 

@@ -14,7 +14,7 @@ train-falling: 0.003: validation accuracy < train-falling: falling: validation a
 early-stopping: validation loss < too-long: 100 0.000
 search: [8]: < search: [32]:
 compare: first 101770 < compare: first, falling rate 101770
-compare: first, falling rate 101770 < compare: convolutional 29706
+compare: first, falling rate 101770 < compare: convolutional 54218
 evidence: first, prepared: < evidence: augmented, prepared:
 evidence: first, resized: < evidence: first, prepared:
 others-resized: Read right: < evidence: augmented, prepared:
@@ -42,7 +42,7 @@ def test_a_network_has_the_same_accuracy_in_all_cells(printed):
     accuracy = number(printed, "test: Test accuracy:")
     (misread,) = re.findall(r"(\d+) misread", printed["mistakes"])
     assert 100 * accuracy == pytest.approx(10_000 - int(misread))
-    best = number(printed, "compare: convolutional, augmented 29706")
+    best = number(printed, "compare: convolutional, augmented 54218")
     (remaining,) = re.findall(r"(\d+) of", printed["remaining"])
     assert best * 10_000 == pytest.approx(10_000 - int(remaining))
     *_, last = re.findall(r"val_accuracy: ([\d.]+)", printed["fit"])
