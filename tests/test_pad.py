@@ -86,11 +86,19 @@ def test_reads_drawings_as_python_does(page, names, digits):
         seen = page.evaluate(script, base64.b64encode(drawn.tobytes()).decode())
         images.append(np.reshape(seen[0], (28, 28)))
         shares.append(seen[1])
-        prepared.append(names["prepare_digit"](drawn))
+        try:
+            prepared.append(names["prepare_digit"](drawn))
+        except ValueError:  # refused: it does not agree
+            prepared.append(np.full((28, 28), np.nan))
     network = network_of_pad(notebook)
     np.testing.assert_allclose(shares, network.predict(np.stack(images), verbose=0), atol=1e-3)
     in_python = network.predict(np.stack(prepared), verbose=0)
-    assert np.mean(np.argmax(shares, axis=1) == in_python.argmax(axis=1)) >= 0.99
+    assert (
+        np.mean(
+            (np.argmax(shares, axis=1) == in_python.argmax(axis=1)) & ~np.isnan(in_python[:, 0])
+        )
+        >= 0.99
+    )
 
 
 def test_shows_what_is_read_as_drawn(page):
