@@ -169,8 +169,6 @@ def test_reads_photographs(prepare_digit, digits, kind, n):
     answers = network_of_pad(read()).predict(np.stack(list(prepared.values())), verbose=0)
     wrong = n - np.sum(answers.argmax(axis=1) == labels[list(prepared)])
     assert wrong <= max(2, 0.02 * n)
-    if kind == "a tilt of 15 degrees" and n - len(prepared) == 3:
-        pytest.xfail("3 of 200 are refused, 2 may be")
     assert n - len(prepared) <= max(1, 0.01 * n)
 
 
