@@ -132,15 +132,13 @@ def ramp(rng):
     return x * np.cos(angle) + y * np.sin(angle)
 
 
-def photograph(digits, kind, rng):
-    """Return a photograph of digits (n, 28, 28) beside each other, uint8 RGB.
+def photograph(digit, kind, rng):
+    """Return a photograph of a digit (28, 28), uint8 RGB.
 
     Size, place, pen, light and grain are drawn by `rng`, a NumPy generator.
     """
-    tall = int(HEIGHT * rng.uniform(0.35, 0.75) / (1.5 if len(digits) > 1 else 1))
-    thin, gap = rng.uniform(0.4, 0.7), np.zeros((tall, tall // 4))
-    inks = [part for digit in digits for part in (gap, ink_of(digit, tall, thin))]
-    ink = np.hstack(inks[1:])[:, :WIDTH]
+    tall = int(HEIGHT * rng.uniform(0.35, 0.75))
+    ink = ink_of(digit, tall, rng.uniform(0.4, 0.7))[:, :WIDTH]
     if kind == "a tilt of 15 degrees":
         ink = ndimage.rotate(ink, rng.choice([-15, 15]), order=1).clip(0, 1)
         ink = ink[box(ink, 0.1)]

@@ -17,7 +17,7 @@ from weakref import WeakKeyDictionary
 import keras
 import numpy as np
 from matplotlib.category import StrCategoryLocator
-from matplotlib.collections import PathCollection, QuadMesh
+from matplotlib.collections import QuadMesh
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.lines import AxLine, Line2D
@@ -230,6 +230,10 @@ def images_text(shown):
     found = [known.get(key_of(array)) for array in arrays]
     rows = re.sub(r"( of \w+) [\d,–]+", r"\1", rows_text(found))  # which ones, may be luck
     yield f"images {' '.join(colours)}: {rows}"
+    for array, (_, image) in zip(arrays, shown):
+        left, right, bottom, top = image.get_extent()
+        if (right - left, bottom - top) != array.shape[1::-1]:
+            yield f"placed from {number(left)} to {number(right)}, {number(bottom)} to {number(top)}"
     unknown = [np.float64(array) for array, entry in zip(arrays, found) if entry is None]
     if len(unknown) > 4:
         means = np.array([image.mean() for image in unknown])
@@ -285,8 +289,6 @@ def look_of(artist):
         if isinstance(artist, AxLine):
             return f"line {label}{style} slope {number(artist.get_slope())}", []
         return f"line {label}{style}", artist.get_xydata()
-    if isinstance(artist, PathCollection):
-        return "dots", artist.get_offsets()
     if isinstance(artist, Patch):
         box = artist.get_path().get_extents(artist.get_patch_transform())
         return f"{kind} {to_hex(artist.get_facecolor())}", box.get_points()

@@ -7,12 +7,12 @@ import re
 
 import pytest
 
-# The number behind the first text is smaller than that behind the second.
-CLAIMS = """
+# The number behind the first text, a regex, is smaller than that behind the second.
+CLAIMS = r"""
 nearest-mean: Read right by the nearest mean: < test: Test accuracy:
 train-falling: 0.003: validation accuracy < train-falling: falling: validation accuracy
-early-stopping: validation loss < too-long: 100 0.000
-search: [8]: < search: [32]:
+early-stopping: validation loss < too-long: 100 0.00.
+search: \[8]: < search: \[32]:
 compare: first 101770 < compare: first, falling rate 101770
 compare: first, falling rate 101770 < compare: convolutional 54218
 evidence: first, prepared: < evidence: augmented, prepared:
@@ -26,10 +26,10 @@ taught: Misread after: < taught: Misread before:
 def number(printed, place):
     """Return the number behind a text that a cell has printed, from "cell: text"."""
     cell_id, text = place.split(": ", 1)
-    if cell_id not in printed:
+    if not printed:
         pytest.skip("the notebook's cells were not run")
     lines = " ".join(printed[cell_id].split())
-    return float(re.search(rf"{re.escape(text)} ([\d.]+)", lines)[1])
+    return float(re.search(rf"{text} ([\d.]+)", lines)[1])
 
 
 @pytest.mark.parametrize("claim", CLAIMS.strip().splitlines())

@@ -13,7 +13,8 @@ import nbformat
 import pytest
 from nbconvert import PythonExporter
 
-from common import BAND, FACTS, NOTEBOOK, ROOT, code_cells, picture, read, read_facts
+import common
+from common import BAND, NOTEBOOK, ROOT, code_cells, picture, read, read_facts
 from renew import can_fail, opening, with_results
 
 notebook = read()
@@ -69,7 +70,12 @@ def test_figures_have_alternative_texts():
 
 def test_facts_are_of_cells_and_bands_exclude_mistakes():
     assert read_facts().keys() <= cells.keys()
-    for line in FACTS.read_text(encoding="utf-8").splitlines():
+    headings = common.sections(common.TESTS / "breaks.txt").keys()
+    assert {h for h in headings if not re.match("small: |end to end$", h)} <= cells.keys()
+    for cell_id, (printed, _) in read_facts().items():
+        for line in printed:
+            assert re.search(common.pattern(line), common.text_of(cells[cell_id].outputs)), line
+    for line in common.FACTS.read_text(encoding="utf-8").splitlines():
         if line.startswith("#"):
             continue
         assert ("{…}" in line) == ("  # left out: " in line), line

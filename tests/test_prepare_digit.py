@@ -1,5 +1,6 @@
 """Gives the notebook's `prepare_digit` all kinds of pictures, good, odd and bad."""
 
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from io import BytesIO
 
@@ -69,6 +70,12 @@ def framed(page, thick, colour):
     return frame
 
 
+def crossed(page):
+    """Return a page with the lines of a table, which run out of it on all sides."""
+    lines = (np.indices(page.shape)[:2] % 360 // 3 == 10).any(axis=0)
+    return np.where(lines, 20, page)
+
+
 def camera(page):
     noise = np.random.default_rng(0).normal(0, 3, (*page.shape[:2], 1))
     return np.uint8(np.clip(page + noise, 0, 255))
@@ -94,10 +101,13 @@ def cropped(digit, size=280, pen=22):
     return ink(digit, size, pen)[box(ink(digit, size, pen), 0.3)]
 
 
+CIRCLE = np.abs(np.hypot(*np.mgrid[-140:140, -140:140]) - 130) < 4
 PICTURES = {
     "a sheet on a dark desk": lambda d: camera(framed(on_paper(ink(d)), 120, (60, 45, 35))),
     "a frame": lambda d: np.uint8(framed(on_paper(cropped(d), 20), 6, (20, 20, 20))),
     "a thin frame": lambda d: np.uint8(framed(on_paper(cropped(d, 100, 7), 9), 1, (20, 20, 20))),
+    "a cell of a table": lambda d: np.uint8(crossed(on_paper(ink(d)))),
+    "in a circle": lambda d: np.uint8(on_paper(np.maximum(ink(d, pen=12), CIRCLE))),
     "a pencil of 1 pixel": lambda d: np.uint8(255 - 255 * ink(d, pen=1)),
     "a pencil of 2 pixels": lambda d: np.uint8(255 - 255 * ink(d, 400, 2)),
     "small on a large photo": lambda d: camera(on_paper(cropped(d, 120, 8), 900)),
@@ -163,12 +173,17 @@ def test_reads_photographs(prepare_digit, digits, kind, n):
     images, labels = digits
     n = n // 4 if kind == "12 megapixels" else n
     rng, prepared = np.random.default_rng(0), {}
-    for i, image in enumerate(images[:n]):
+
+    def prepare(i, picture):
         with suppress(ValueError):  # it is refused
-            prepared[i] = prepare_digit(photograph([image / 255], kind, rng))
+            prepared[i] = prepare_digit(picture)
+
+    with ThreadPoolExecutor() as pool:
+        pictures = (photograph(image / 255, kind, rng) for image in images[:n])
+        list(pool.map(prepare, range(n), pictures))
     answers = network_of_pad(read()).predict(np.stack(list(prepared.values())), verbose=0)
     wrong = n - np.sum(answers.argmax(axis=1) == labels[list(prepared)])
-    assert wrong <= max(2, 0.02 * n)
+    assert wrong <= max(2, 0.015 * n)
     assert n - len(prepared) <= max(1, 0.01 * n)
 
 
