@@ -143,11 +143,6 @@ PEERS = {
         *("adam", SPARSE),
         **OTHERS | {"epochs": 5},
     ),
-    "Deep Learning with Python, chapter 2": trained(
-        stack(layers.Flatten(), layers.Dense(512, "relu")),
-        *("rmsprop", SPARSE),
-        **OTHERS | {"epochs": 5, "batch_size": 128},
-    ),
     "keras.io, simple MNIST convnet": trained(
         stack(*CONVNET),
         *("adam", SPARSE),
@@ -155,11 +150,6 @@ PEERS = {
     ),
     "PyTorch's MNIST example": pytorch,
 }
-
-
-def reached(accuracy, notes):
-    """Return the seconds after which a training first had an accuracy; infinite if never."""
-    return next((seconds for seconds, share in notes if share >= accuracy), np.inf)
 
 
 def main(repeats=3):
@@ -172,8 +162,14 @@ def main(repeats=3):
     print(f"\n{'network':40} seconds  accuracy  times as long")
     for name, found in runs.items():
         seconds, accuracy = median(n[-1][0] for n in found), mean(n[-1][1] for n in found)
-        first = [median(reached(accuracy, notes) for notes in runs[own]) for own in OWN]
-        times = f"{seconds / min(first):13.1f}" if name in PEERS else ""
+        reached = [
+            [
+                min((s for s, share in notes if share >= accuracy), default=np.inf)
+                for notes in runs[own]
+            ]
+            for own in OWN
+        ]
+        times = f"{seconds / min(map(median, reached)):13.1f}" if name in PEERS else ""
         print(f"{name:40} {seconds:7.1f}  {accuracy:8.2%}  {times}")
 
 

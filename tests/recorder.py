@@ -209,14 +209,16 @@ def title_of(axes, entry):
     return re.sub(digit, lambda m: "label" if m[0] == label else "another", title)
 
 
-def values_text(values):
-    """Return the mean of an image, and the row and column of its centre of mass."""
-    values = np.ma.asarray(values, float).filled(0)
-    if values.ndim == 3:
-        values = values.mean(axis=2)
-    mass = max(np.abs(values).sum(), 1e-9)
-    row, column = (number(np.sum(n * values) / mass) for n in np.indices(values.shape))
-    return f"mean {number(values.mean())} at ({row}, {column})"
+def values_text(images):
+    """Return means of images, and how they change in their order and along rows and columns."""
+    means = np.array([image.mean() for image in images])
+    texts = [f"mean {number(means.mean())}"]
+    texts.append(f"in their order {number(np.mean(means * np.arange(len(means))))}")
+    for axis, name in enumerate(["rows", "columns"]):
+        steps = [np.diff(image, axis=axis) for image in images]
+        texts.append(f"{name} differ by {number(np.mean([np.abs(s).mean() for s in steps]))}")
+        texts.append(f"grow by {number(np.mean([s.mean() for s in steps]))}")
+    return f"values: {', '.join(texts)}"
 
 
 def images_text(shown):
@@ -235,16 +237,8 @@ def images_text(shown):
         if (right - left, bottom - top) != array.shape[1::-1]:
             yield f"placed from {number(left)} to {number(right)}, {number(bottom)} to {number(top)}"
     unknown = [np.float64(array) for array, entry in zip(arrays, found) if entry is None]
-    if len(unknown) > 4:
-        means = np.array([image.mean() for image in unknown])
-        texts = [f"mean {number(means.mean())}"]
-        texts.append(f"in their order {number(np.mean(means * np.arange(len(means))))}")
-        for axis, name in enumerate(["rows", "columns"]):
-            steps = [np.abs(np.diff(image, axis=axis)).mean() for image in unknown]
-            texts.append(f"{name} differ by {number(np.mean(steps))}")
-        yield f"values: {', '.join(texts)}"
-    else:
-        yield from (f"values: {values_text(image)}" for image in unknown)
+    if unknown:
+        yield values_text(unknown)
     titles = [title_of(axes, entry) for (axes, _), entry in zip(shown, found)]
     if not re.search(r"\d", "".join(titles)):  # else their order counts
         titles = [f"{n} × {title}" for title, n in sorted(Counter(titles).items())]
@@ -327,10 +321,12 @@ def note_figure(figure):
     """Note what a figure draws, one line for each kind of thing; Jupyter shows nothing of it."""
     parts = [axes for axes in figure.axes if axes.get_visible()]
     title = f' "{figure.get_suptitle()}"' * (figure.get_suptitle() != "")
-    notes.append(f"figure {figure.bbox.width:.0f}×{figure.bbox.height:.0f}{title}")
     shown = [(axes, image) for axes in parts for image in axes.images]
-    notes.extend(images_text(shown) if shown else [])
-    notes.extend(counted(filter(None, chain(*map(axes_text, parts)))))
+    lines = list(images_text(shown) if shown else [])
+    lines += counted(filter(None, chain(*map(axes_text, parts))))
+    size = f"{figure.bbox.width:.0f}×{figure.bbox.height:.0f}"
+    notes.append(f"figure {size}{title}; {lines[0]}")
+    notes.extend(lines[1:])
 
 
 def take(cell_id, names):

@@ -116,21 +116,13 @@ def renewed(lines, old):
         old: lines of the file. The first that has the form of the new ones is taken out of
             them: its bands are renewed, and what it leaves out stays left out.
     """
-    picture = "saved picture: differs by {…}, at most {…}"
-    drawn = lines[0].startswith("saved picture")
     like = (text for text in old if all(re.fullmatch(pattern(text), line) for line in lines))
-    text = next(like, picture if drawn else form_of(lines))
-    known = text in old
-    if known:
+    text = next(like, form_of(lines))
+    if text in old:
         old.remove(text)
     parts = re.split(BAND, text)
     found = [re.fullmatch(pattern(text), line).groups() for line in lines]
-    if not drawn:
-        parts[1::2] = map(band_of, zip(*found), parts[1::2], parts[2::2])
-    elif not (known and len(lines) == 1 and all(map(within, found[0], parts[1::2]))):
-        # Other versions of Matplotlib draw unchanged figures up to so differently.
-        most = 1.5 * np.max([(0.034, 0.28), *np.float64(found)], axis=0)
-        parts[1::2] = [f"0 … {end:.3f}" if end < 0.5 else "…" for end in most]
+    parts[1::2] = map(band_of, zip(*found), parts[1::2], parts[2::2])
     line = "".join(f"{{{part}}}" if i % 2 else part for i, part in enumerate(parts))
     return re.sub(r"\{…\}(?:\W*\{…\})+", "{…}", line)
 
@@ -142,13 +134,11 @@ def renew_facts(runs):
     if len(runs) > 1:
         head = re.sub(r"(?<=# Bands: ).*", f"{len(runs)} runs of {date.today()}.", head)
     new = [head.rstrip()]
-    for cell_id, cell in code_cells(read()).items():
+    for cell_id in code_cells(read()):
         if not all(cell_id in run for run in runs):
             raise SystemExit(f"The cell {cell_id} did not run to its end: pytest says why.")
-        outputs = [run[cell_id]["outputs"] for run in runs]
-        drawn = ["\n".join(common.picture_facts(cell.outputs, o)) for o in outputs]
-        facts = [f"{run[cell_id]['facts']}\n{d}".strip() for run, d in zip(runs, drawn)]
-        printed, heading = map(text_of, outputs), [f"[{cell_id}]"]
+        printed = [text_of(run[cell_id]["outputs"]) for run in runs]
+        facts, heading = [run[cell_id]["facts"] for run in runs], [f"[{cell_id}]"]
         known = map(list, common.read_facts().get(cell_id, ([], [])))
         for mark, texts, old in zip(["> ", ""], [printed, facts], known):
             by_run = [re.sub(SECONDS, "{…}", text).splitlines() for text in texts]

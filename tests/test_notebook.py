@@ -1,9 +1,9 @@
-"""Checks of the notebook's file, of facts.txt, and of the notebook as a script.
+"""Checks of the notebook's file and of facts.txt, and that outputs bear out what the text says.
 
-Its outputs are compared by nbval: see conftest.py.
+Outputs are compared by nbval (see conftest.py), in bands as wide as networks vary. Here, one
+number is compared with another.
 """
 
-import os
 import re
 import subprocess
 import sys
@@ -11,7 +11,6 @@ import textwrap
 
 import nbformat
 import pytest
-from nbconvert import PythonExporter
 
 import common
 from common import BAND, NOTEBOOK, ROOT, code_cells, picture, read, read_facts
@@ -80,7 +79,7 @@ def test_facts_are_of_cells_and_bands_exclude_mistakes():
             continue
         assert ("{…}" in line) == ("  # left out: " in line), line
         for band in re.findall(BAND, line):
-            assert band == "…" or can_fail(band) or line.startswith("saved picture"), line
+            assert band == "…" or can_fail(band), line
 
 
 def test_no_network_learns_from_test_images_or_from_what_is_unknown():
@@ -106,36 +105,7 @@ def test_images_are_the_notebooks_own():
 def test_readme_gives_the_results_of_the_notebook():
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     assert with_results(readme, cells) == readme
-    assert len(re.findall(r"<!-- ([\w-]+) -->\n```text", readme)) == 3
-
-
-@pytest.mark.slow
-def test_goes_on_without_mnist_as_a_script(without_mnist, tmp_path):
-    source, _ = PythonExporter().from_notebook_node(notebook)
-    (tmp_path / "notebook.py").write_text(source, encoding="utf-8")
-    run = subprocess.run(
-        [sys.executable, "notebook.py"],
-        check=False,
-        cwd=tmp_path,
-        env=os.environ | without_mnist | {"MPLBACKEND": "agg"},
-        capture_output=True,
-        encoding="utf-8",
-        timeout=600,
-    )
-    assert run.returncode == 0, run.stderr
-    (message,) = re.findall(r"(?m)^MNIST could not be loaded.*$", run.stdout)
-    assert "connect to the internet" in message
-    accuracy = re.search(r"Test accuracy: ([\d.]+)%", run.stdout)
-    assert float(accuracy[1]) >= 90
-
-
-def test_build_model_builds_what_is_asked_for(names):
-    model = names["build_model"]([64, 32, 16], activation="tanh")
-    *hidden, output = [layer for layer in model.layers if hasattr(layer, "units")]
-    assert [layer.units for layer in hidden] == [64, 32, 16]
-    assert {layer.activation.__name__ for layer in hidden} == {"tanh"}
-    assert model.output_shape == (None, 10)
-    assert output.activation.__name__ == "softmax"
+    assert len(re.findall(r"<!-- ([\w-]+) -->\n```text", readme)) == 2
 
 
 @pytest.mark.slow
@@ -163,6 +133,46 @@ def test_two_processors_share_a_training(digits, tmp_path):
     run = subprocess.run(command, check=False, capture_output=True, encoding="utf-8", timeout=600)
     assert run.returncode == 0, run.stderr
     (accuracy,) = re.findall(r"(?m)accuracy: (0\.\d{4})$", run.stdout)
-    _, second, *_ = read_facts()["fit"][0]
-    low, high = re.search(r"val_accuracy: \{(.*?) … (.*?)\}", second).groups()
-    assert float(low) <= float(accuracy) <= float(high)
+    assert float(accuracy) > 0.95
+
+
+# The number behind the first text, a regex, is smaller than that behind the second.
+CLAIMS = r"""
+nearest-mean: Read right by the nearest mean: < test: Test accuracy:
+train-falling: 0.003: validation accuracy < train-falling: falling: validation accuracy
+early-stopping: validation loss < too-long: 100 0.00.
+search: \[8]: < search: \[32]:
+compare: first 101770 < compare: first, falling rate 101770
+compare: first, falling rate 101770 < compare: convolutional 54218
+evidence: first, prepared: < evidence: augmented, prepared:
+evidence: first, resized: < evidence: first, prepared:
+others-resized: Read right: < evidence: augmented, prepared:
+taught: Misread after: < taught: Misread before:
+"""
+
+
+def number_behind(printed, place):
+    """Return the number behind a text that a cell has printed, from "cell: text"."""
+    cell_id, text = place.split(": ", 1)
+    if not printed:
+        pytest.skip("the notebook's cells were not run")
+    lines = " ".join(printed[cell_id].split())
+    return float(re.search(rf"{text} ([\d.]+)", lines)[1])
+
+
+@pytest.mark.parametrize("claim", CLAIMS.strip().splitlines())
+def test_outputs_bear_out_what_the_text_concludes(printed, claim):
+    smaller, larger = (number_behind(printed, place) for place in claim.split(" < "))
+    assert smaller < larger
+
+
+def test_a_network_has_the_same_accuracy_in_all_cells(printed):
+    accuracy = number_behind(printed, "test: Test accuracy:")
+    (misread,) = re.findall(r"(\d+) misread", printed["mistakes"])
+    assert 100 * accuracy == pytest.approx(10_000 - int(misread))
+    best = number_behind(printed, "compare: convolutional, augmented 54218")
+    (remaining,) = re.findall(r"(\d+) of", printed["remaining"])
+    assert best * 10_000 == pytest.approx(10_000 - int(remaining))
+    *_, last = re.findall(r"val_accuracy: ([\d.]+)", printed["fit"])
+    said = number_behind(printed, "train-falling: 0.001: validation accuracy")
+    assert 100 * float(last) == pytest.approx(said, abs=0.06)

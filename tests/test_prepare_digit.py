@@ -140,6 +140,8 @@ NO_DIGIT = {
     "dark corners": 1 - 0.25 * (((X - 300) / 300) ** 2 + ((Y - 225) / 225) ** 2),
     "a speck": 1 - 0.8 * ((abs(X - 300) < 3) & (abs(Y - 200) < 3)),
     "a smudge": 1 - 0.26 * np.exp(-((X - 300) ** 2 + (Y - 200) ** 2) / 3200),
+    "a soft shadow": 1 - 0.4 / (1 + np.exp((np.hypot(X - 300, Y - 200) - 90) / 9)),
+    "crossed folds": 1 - 0.25 * np.exp(-(np.minimum(abs(X - 300), abs(Y - 200)) ** 2) / 18),
     "ruled": np.where(Y % 40 == 7, 0.65, 1),
     "squared": np.where((Y % 40 == 7) | (X % 40 == 7), 0.65, 1),
 }
@@ -168,10 +170,10 @@ def test_takes_a_picture_with_dust(prepare_digit):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("n", [30, pytest.param(200, marks=pytest.mark.slow)])
-def test_reads_photographs(prepare_digit, digits, kind, n):
+@pytest.mark.slow
+def test_reads_photographs(prepare_digit, digits, kind):
     images, labels = digits
-    n = n // 4 if kind == "12 megapixels" else n
+    n = 50 if kind == "12 megapixels" else 200
     rng, prepared = np.random.default_rng(0), {}
 
     def prepare(i, picture):
@@ -183,8 +185,8 @@ def test_reads_photographs(prepare_digit, digits, kind, n):
         list(pool.map(prepare, range(n), pictures))
     answers = network_of_pad(read()).predict(np.stack(list(prepared.values())), verbose=0)
     wrong = n - np.sum(answers.argmax(axis=1) == labels[list(prepared)])
-    assert wrong <= max(2, 0.015 * n)
-    assert n - len(prepared) <= max(1, 0.01 * n)
+    assert wrong <= 3
+    assert n - len(prepared) <= 2
 
 
 @pytest.mark.parametrize("axis", [0, 1])
