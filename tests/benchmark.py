@@ -152,6 +152,11 @@ PEERS = {
 }
 
 
+def reached(accuracy, notes):
+    """Return the seconds after which a training first had an accuracy; infinite if never."""
+    return next((seconds for seconds, share in notes if share >= accuracy), np.inf)
+
+
 def main(repeats=3):
     runs = {}
     for seed in range(repeats):
@@ -162,14 +167,8 @@ def main(repeats=3):
     print(f"\n{'network':40} seconds  accuracy  times as long")
     for name, found in runs.items():
         seconds, accuracy = median(n[-1][0] for n in found), mean(n[-1][1] for n in found)
-        reached = [
-            [
-                min((s for s, share in notes if share >= accuracy), default=np.inf)
-                for notes in runs[own]
-            ]
-            for own in OWN
-        ]
-        times = f"{seconds / min(map(median, reached)):13.1f}" if name in PEERS else ""
+        first = [median(reached(accuracy, notes) for notes in runs[own]) for own in OWN]
+        times = f"{seconds / min(first):13.1f}" if name in PEERS else ""
         print(f"{name:40} {seconds:7.1f}  {accuracy:8.2%}  {times}")
 
 

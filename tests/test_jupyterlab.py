@@ -1,12 +1,11 @@
 """Runs the notebook in JupyterLab as a reader does: in a real browser, by its menu.
 
-It has no MNIST there, so the notebook goes on with the small digits, and is short.
+It has no MNIST there, so that the small digits make it short.
 """
 
 import base64
 import json
 import os
-import re
 import socket
 import subprocess
 import sys
@@ -16,7 +15,7 @@ import nbformat
 import pytest
 from playwright.sync_api import Error
 
-from common import NOTEBOOK, code_cells, is_log, picture, read, text_of
+from common import NOTEBOOK, code_cells, is_log, picture, read
 from helpers import STROKES, draw
 
 pytestmark = pytest.mark.slow
@@ -79,9 +78,6 @@ def test_runs_shows_all_pictures_and_reads_a_drawn_digit(lab, browser):
         assert output.output_type != "error", output
         assert output.get("name") != "stderr", output
     assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
-    printed = {cell.id: text_of(cell.outputs) for cell in cells}
-    assert "connect to the internet" in printed["load"]
-    assert float(re.search(r"accuracy: ([\d.]+)%", printed["test"])[1]) > 90
     pngs = [picture(cell.outputs) for cell in cells]
     saved = [picture(cell.outputs) for cell in code_cells(read()).values()]
     assert list(map(bool, pngs)) == list(map(bool, saved))

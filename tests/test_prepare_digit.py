@@ -185,8 +185,8 @@ def test_reads_photographs(prepare_digit, digits, kind):
         list(pool.map(prepare, range(n), pictures))
     answers = network_of_pad(read()).predict(np.stack(list(prepared.values())), verbose=0)
     wrong = n - np.sum(answers.argmax(axis=1) == labels[list(prepared)])
-    assert wrong <= 3
-    assert n - len(prepared) <= 2
+    assert wrong <= max(2, 0.015 * n)
+    assert n - len(prepared) <= max(1, 0.01 * n)
 
 
 @pytest.mark.parametrize("axis", [0, 1])
