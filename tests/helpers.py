@@ -1,4 +1,4 @@
-"""What tests share: the pad's network, strokes to draw, photographs as people take them."""
+"""What tests share: the pad's network, and strokes to draw."""
 
 import base64
 import json
@@ -6,7 +6,6 @@ import re
 
 import numpy as np
 from PIL import Image, ImageDraw
-from scipy import ndimage
 
 from common import code_cells
 
@@ -95,81 +94,3 @@ def draw(page, strokes):
             page.mouse.move(box["x"] + x, box["y"] + y)
         page.mouse.up()
     return page.evaluate("document.querySelectorAll('.digit-pad output')[1].value")
-
-
-PAPER, LINES, TABLE, PENCIL = (235, 230, 222), (160, 178, 215), (90, 65, 45), (70,) * 3
-PENS = [(30, 30, 35), (30, 50, 150)]
-COLOURS = [(30, 50, 150), (190, 30, 40), (20, 110, 60), (110, 40, 140)]
-KINDS = [
-    *("plain paper", "ruled paper", "squared paper", "pencil", "coloured ink"),
-    *("a shadow's edge", "the paper's edge", "a tilt of 15 degrees"),
-    *("cropped to its ink", "60 pixels", "12 megapixels"),
-]
-WIDTH, HEIGHT = 600, 450  # pixels
-SCALED = {"60 pixels": 60, "12 megapixels": 4000}  # to this width
-
-
-def box(ink, least):
-    """Return the slices of rows and columns that hold more ink than `least`."""
-    sides = (np.flatnonzero((ink > least).any(axis=a)) for a in (1, 0))
-    return tuple(slice(side[0], side[-1] + 1) for side in sides)
-
-
-def ink_of(digit, height, thin):
-    """Return a digit of MNIST as smooth ink (height, width) from 0 to 1, cropped.
-
-    thin: from 0.4, a thick pen, to 0.7, a fine one.
-    """
-    digit = np.pad(digit[box(digit, 0)], 1)
-    large = ndimage.zoom(np.float64(digit), height / len(digit), order=3)
-    return np.clip(4 * (ndimage.gaussian_filter(large, height / 60) - thin) + 0.5, 0, 1)
-
-
-def ramp(rng):
-    """Return (height, width) numbers that grow from −0.7 to 0.7 at most, in any direction."""
-    y, x = np.mgrid[-0.5 : 0.5 : HEIGHT * 1j, -0.5 : 0.5 : WIDTH * 1j]
-    angle = rng.uniform(0, 6.3)
-    return x * np.cos(angle) + y * np.sin(angle)
-
-
-def photograph(digit, kind, rng):
-    """Return a photograph of a digit (28, 28), uint8 RGB.
-
-    Size, place, pen, light and grain are drawn by `rng`, a NumPy generator.
-    """
-    tall = int(HEIGHT * rng.uniform(0.35, 0.75))
-    ink = ink_of(digit, tall, rng.uniform(0.4, 0.7))[:, :WIDTH]
-    if kind == "a tilt of 15 degrees":
-        ink = ndimage.rotate(ink, rng.choice([-15, 15]), order=1).clip(0, 1)
-        ink = ink[box(ink, 0.1)]
-    spare = np.array([HEIGHT, WIDTH]) - ink.shape
-    top, left = np.int64(spare * rng.uniform(0.1, 0.9, 2))
-    place = slice(top, top + ink.shape[0]), slice(left, left + ink.shape[1])
-    paper, step = Image.new("RGB", (WIDTH, HEIGHT), PAPER), HEIGHT / rng.uniform(8, 14)
-    if kind in ("ruled paper", "squared paper"):
-        for y in np.arange(rng.uniform(0, step), HEIGHT, step):
-            ImageDraw.Draw(paper).line([(0, y), (WIDTH, y + 5)], LINES, 2)
-    if kind == "squared paper":
-        for x in np.arange(rng.uniform(0, step), WIDTH, step):
-            ImageDraw.Draw(paper).line([(x, 0), (x - 5, HEIGHT)], LINES, 2)
-    page, strength = np.float64(paper), 1
-    pen = rng.choice(COLOURS if kind == "coloured ink" else PENS)
-    if kind == "pencil":
-        pen, strength = np.array(PENCIL), rng.uniform(0.35, 0.5)
-    page[place] += strength * ink[..., None] * (pen - page[place])
-    if kind == "the paper's edge":  # a strip of the table, at most halfway to the digit
-        share, side = rng.uniform(0.2, 0.5), rng.integers(4)
-        bare = [left, top, spare[1] - left, spare[0] - top][side]
-        np.rot90(page, side)[:, : int(share * bare)] = TABLE  # a view of that side
-    light = 1 - rng.uniform(0.1, 0.3) * (0.5 + ramp(rng))
-    if kind == "a shadow's edge":
-        shadow = ndimage.gaussian_filter(np.float64(ramp(rng) > rng.uniform(-0.3, 0.3)), 3)
-        light = light * (1 - rng.uniform(0.2, 0.4) * shadow)
-    page = page * light[..., None] + rng.normal(0, 3, (HEIGHT, WIDTH, 1))
-    if kind == "cropped to its ink":
-        page = page[place][box(ink, 0.5)]
-    page = np.uint8(np.clip(page, 0, 255))
-    if kind in SCALED:
-        size = SCALED[kind], SCALED[kind] * 3 // 4
-        page = np.asarray(Image.fromarray(page).resize(size))
-    return page
