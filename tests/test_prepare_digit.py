@@ -102,16 +102,12 @@ def cropped(digit, size=280, pen=22):
     return ink(digit, size, pen)[box(ink(digit, size, pen), 0.3)]
 
 
-def write(sheet, ink, place, colour):
-    """Write ink, (height, width) from 0 to 1, on a sheet with its corner at (x, y)."""
-    sheet.paste(tuple(colour), place, Image.fromarray(np.uint8(255 * ink)))
-    return sheet
-
-
 def on_paper(ink, margin=60, colour=(30, 50, 150), paper=(228, 224, 215)):
-    """Return ink on a sheet with a margin in pixels."""
+    """Return ink, (height, width) from 0 to 1, on a sheet with a margin in pixels."""
     height, width = np.add(ink.shape, 2 * margin).tolist()
-    return write(Image.new("RGB", (width, height), paper), ink, (margin, margin), colour)
+    sheet = Image.new("RGB", (width, height), paper)
+    sheet.paste(colour, (margin, margin), Image.fromarray(np.uint8(255 * ink)))
+    return sheet
 
 
 def crossed(page):
@@ -194,9 +190,9 @@ def photograph(digit, kind, rng):
     if kind == "squared paper":
         for x in np.arange(rng.uniform(0, step), WIDTH, step):
             ImageDraw.Draw(page).line([(x, 0), (x - 5, HEIGHT)], LINES, 2)
-    pen = rng.choice(PENS.get(kind, [(30, 30, 35), (30, 50, 150)]))
+    pen = tuple(rng.choice(PENS.get(kind, [(30, 30, 35), (30, 50, 150)])).tolist())
     strength = rng.uniform(0.35, 0.5) if kind == "pencil" else 1
-    write(page, strength * ink, (left, top), pen)
+    page.paste(pen, (left, top), Image.fromarray(np.uint8(255 * strength * ink)))
     page = np.float32(page)
     if kind == "the paper's edge":  # a strip of the table, at most halfway to the digit
         share, side = rng.uniform(0.2, 0.5), rng.integers(4)
