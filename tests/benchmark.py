@@ -3,16 +3,17 @@
     python tests/benchmark.py [repeats]
 
 trains every network `repeats` times (3) with other seeds and its published settings, and
-prints the median seconds in `fit` and the mean test accuracy. The last column says how many
+prints the median seconds of training and the mean test accuracy. The last column says how many
 times as long another network trains as the fastest of OWN needs to the same test accuracy;
 the clock stops while that is measured. The last of OWN is there for the clock alone.
 PyTorch's example runs once, if torch is installed.
 """
 
-import math
 import sys
 import time
+from contextlib import redirect_stdout
 from importlib.util import find_spec
+from io import StringIO
 from statistics import mean, median
 
 import keras
@@ -23,69 +24,86 @@ from common import code_cells, definitions, read
 
 (x, y), (x_test, y_test) = keras.datasets.mnist.load_data()
 x, x_test = np.float32(x) / 255, np.float32(x_test) / 255
-names = definitions()
-exec(code_cells(read())["augmentation"].source, names)  # noqa: S102
+names, one_hot = definitions() | {"seconds": {}}, keras.utils.to_categorical(y)
+names |= {"x_train": x[:54_000], "y_train": one_hot[:54_000]}
+names |= {"x_val": x[-1:], "y_val": one_hot[-1:]}  # no time for validation
+for cell_id in ("train", "augmentation"):
+    exec(code_cells(read())[cell_id].source, names)  # noqa: S102
+
+
+def network(*hidden):
+    shape = [keras.Input((28, 28)), layers.Reshape((28, 28, 1))]
+    output = [layers.Flatten(), layers.Dense(10, activation="softmax")]
+    return keras.Sequential([*shape, *hidden, *output])
+
+
+DENSE, CONVOLUTIONAL = names["build_model"]([128]), names["build_convolutional"]()
+FALLING = {"falling": True, "learning_rate": 0.01}
+SMOOTH = {"epochs": 7, "falling": True, "learning_rate": 0.007, "label_smoothing": 0.05}
+OWN = {
+    "the notebook's first network": (DENSE, {"epochs": 10}),
+    "the same, falling rate": (DENSE, FALLING | {"epochs": 10, "learning_rate": 0.003}),
+    "convolutional": (CONVOLUTIONAL, SMOOTH),
+    "convolutional, augmented": (keras.Sequential([names["augmentation"], CONVOLUTIONAL]), SMOOTH),
+    "convolutional, 3 epochs": (CONVOLUTIONAL, SMOOTH | FALLING | {"epochs": 3}),
+    "two quick convolutions, 1 epoch": (
+        network(
+            layers.Conv2D(16, 5, 2, activation="relu"),
+            layers.Conv2D(32, 5, 2, activation="relu"),
+            layers.BatchNormalization(),
+        ),
+        FALLING | {"epochs": 1, "batch_size": 64},
+    ),
+}
+PEERS = {
+    "TensorFlow's quickstart for beginners": (
+        network(layers.Flatten(), layers.Dense(128, "relu"), layers.Dropout(0.2)),
+        {"epochs": 5},
+    ),
+    "keras.io, simple MNIST convnet": (
+        network(
+            *(layers.Conv2D(32, 3, activation="relu"), layers.MaxPooling2D()),
+            *(layers.Conv2D(64, 3, activation="relu"), layers.MaxPooling2D()),
+            layers.Dropout(0.5),
+        ),
+        {"epochs": 15, "batch_size": 128, "validation_split": 0.1},
+    ),
+}
+
+
+def accuracy(shares):
+    return np.mean(np.argmax(shares, axis=1) == y_test)
 
 
 class Watch(keras.callbacks.Callback):
-    """Notes (seconds, test accuracy) about every 32 batches, and at the end."""
+    """Notes (seconds, test accuracy) after each 32 batches; only their seconds count."""
 
     def on_train_begin(self, logs=None):
-        self.notes, self.start = [], time.perf_counter()
+        self.notes, self.seconds = [], 0
+
+    def on_train_batch_begin(self, batch, logs=None):
+        self.start = time.perf_counter()
 
     def on_train_batch_end(self, batch, logs=None):
-        if (batch + 1) % 32 == 0:
-            self.on_train_end()
-
-    def on_train_end(self, logs=None):
-        stop = time.perf_counter()
-        answers = self.model(x_test, training=False).numpy().argmax(axis=1)
-        self.notes.append((stop - self.start, np.mean(answers == y_test)))
-        self.start += time.perf_counter() - stop
+        self.seconds += time.perf_counter() - self.start
+        self.notes.append((self.seconds, accuracy(self.model(x_test, training=False))))
 
 
-def trained(build, optimizer, loss, watch=True, steps=32, n=54_000, **options):
-    """Return a function of a seed that trains a network, and gives its notes.
-
-    Args:
-        build: gives an untrained network.
-        optimizer: its name, or (Adam's rate, what it falls to in `epochs`: 0 or itself).
-        watch: whether to note the accuracy on the way, not only at the end.
-        n: train on the first n images.
-    """
-
-    def run(seed):
-        keras.utils.set_random_seed(seed)
-        names["SEED"], model, method = seed, build(), optimizer
-        if isinstance(optimizer, float):
-            total = options["epochs"] * math.ceil(n / options["batch_size"])
-            method = keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(optimizer, total))
-        model.compile(method, loss, metrics=["accuracy"], steps_per_execution=steps)
-        labels = y[:n] if isinstance(loss, str) else keras.utils.to_categorical(y[:n])
-        watches = [Watch()]
-        start = time.perf_counter()
-        model.fit(x[:n], labels, verbose=0, callbacks=watches * watch, **options)
-        if watch:
-            return watches[0].notes
-        seconds = time.perf_counter() - start
-        return [(seconds, np.mean(model.predict(x_test, verbose=0).argmax(axis=1) == y_test))]
-
-    return run
+def train_own(model, options):
+    watch = Watch()
+    with redirect_stdout(StringIO()):
+        names["train"](model, callbacks=[watch], **options)
+    return watch.notes
 
 
-def stack(*hidden):
-    """Return a function that builds a network of copies of hidden layers."""
-
-    def build():
-        copies = [type(layer).from_config(layer.get_config()) for layer in hidden]
-        output = layers.Dense(10, activation="softmax")
-        shape = [keras.Input((28, 28)), layers.Reshape((28, 28, 1))]
-        return keras.Sequential([*shape, *copies, layers.Flatten(), output])
-
-    return build
+def train_peer(model, options):
+    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    start = time.perf_counter()
+    model.fit(x, y, verbose=0, **options)
+    return [(time.perf_counter() - start, accuracy(model.predict(x_test, verbose=0)))]
 
 
-def pytorch(seed):
+def train_pytorch():
     import torch
     from torch import nn
 
@@ -107,69 +125,32 @@ def pytorch(seed):
     seconds = time.perf_counter() - start
     network.eval()
     with torch.no_grad():
-        answers = network(torch.from_numpy((x_test[:, None] - 0.1307) / 0.3081)).argmax(dim=1)
-    return [(seconds, np.mean(answers.numpy() == y_test))]
+        shares = network(torch.from_numpy((x_test[:, None] - 0.1307) / 0.3081)).numpy()
+    return [(seconds, accuracy(shares))]
 
 
-def dense():
-    return names["build_model"]([128])
-
-
-def augmented():
-    return keras.Sequential([names["augmentation"], names["build_convolutional"]()])
-
-
-CONVOLUTIONAL, SPARSE = names["build_convolutional"], "sparse_categorical_crossentropy"
-SMOOTH = keras.losses.CategoricalCrossentropy(label_smoothing=0.05)
-QUICK = [layers.Conv2D(16, 5, 2, activation="relu"), layers.Conv2D(32, 5, 2, activation="relu")]
-CONVNET = [
-    *(layers.Conv2D(32, 3, activation="relu"), layers.MaxPooling2D()),
-    *(layers.Conv2D(64, 3, activation="relu"), layers.MaxPooling2D(), layers.Dropout(0.5)),
-]
-OWN = {
-    "the notebook's first network": trained(dense, "adam", SPARSE, epochs=10, batch_size=128),
-    "the same, falling rate": trained(dense, 0.003, SPARSE, epochs=10, batch_size=128),
-    "convolutional": trained(CONVOLUTIONAL, 0.007, SMOOTH, epochs=7, batch_size=128),
-    "convolutional, augmented": trained(augmented, 0.007, SMOOTH, epochs=7, batch_size=128),
-    "convolutional, 3 epochs": trained(CONVOLUTIONAL, 0.01, SMOOTH, epochs=3, batch_size=128),
-    "two quick convolutions, 1 epoch": trained(
-        stack(*QUICK, layers.BatchNormalization()), 0.01, SPARSE, epochs=1, batch_size=64
-    ),
-}
-OTHERS = {"watch": False, "steps": 1, "n": 60_000}
-PEERS = {
-    "TensorFlow's quickstart for beginners": trained(
-        stack(layers.Flatten(), layers.Dense(128, "relu"), layers.Dropout(0.2)),
-        *("adam", SPARSE),
-        **OTHERS | {"epochs": 5},
-    ),
-    "keras.io, simple MNIST convnet": trained(
-        stack(*CONVNET),
-        *("adam", SPARSE),
-        **OTHERS | {"epochs": 15, "batch_size": 128, "validation_split": 0.1},
-    ),
-    "PyTorch's MNIST example": pytorch,
-}
-
-
-def reached(accuracy, notes):
+def reached(least, notes):
     """Return the seconds after which a training first had an accuracy; infinite if never."""
-    return next((seconds for seconds, share in notes if share >= accuracy), np.inf)
+    return next((seconds for seconds, share in notes if share >= least), np.inf)
 
 
 def main(repeats=3):
     runs = {}
     for seed in range(repeats):
-        for name, run in (OWN | PEERS).items():
-            if run is not pytorch or (seed == 0 and find_spec("torch")):
-                runs.setdefault(name, []).append(run(seed))
-                print(".", end="", flush=True)
+        for name, (untrained, options) in (OWN | PEERS).items():
+            keras.utils.set_random_seed(seed)
+            model = keras.models.clone_model(untrained)
+            notes = (train_own if name in OWN else train_peer)(model, options)
+            runs.setdefault(name, []).append(notes)
+            print(".", end="", flush=True)
+    if find_spec("torch"):
+        runs["PyTorch's MNIST example"] = [train_pytorch()]
     print(f"\n{'network':40} seconds  accuracy  times as long")
     for name, found in runs.items():
-        seconds, accuracy = median(n[-1][0] for n in found), mean(n[-1][1] for n in found)
-        first = [median(reached(accuracy, notes) for notes in runs[own]) for own in OWN]
-        times = f"{seconds / min(first):13.1f}" if name in PEERS else ""
-        print(f"{name:40} {seconds:7.1f}  {accuracy:8.2%}  {times}")
+        seconds, share = median(n[-1][0] for n in found), mean(n[-1][1] for n in found)
+        first = [median(reached(share, notes) for notes in runs[own]) for own in OWN]
+        times = "" if name in OWN else f"{seconds / min(first):13.1f}"
+        print(f"{name:40} {seconds:7.1f}  {share:8.2%}  {times}")
 
 
 if __name__ == "__main__":
