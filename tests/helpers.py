@@ -66,11 +66,6 @@ FOREIGN = {
 }
 
 
-def moved(strokes, rng):
-    """Return strokes as another hand would draw them: every corner a little elsewhere."""
-    return [[(x + rng.uniform(-8, 8), y + rng.uniform(-8, 8)) for x, y in s] for s in strokes]
-
-
 def drawing(digit, size=280, pen=22):
     """Return a digit drawn with a pen as a PIL image of size×size pixels, black on white."""
     sheet, reach = Image.new("L", (size, size), "white"), pen / 2
