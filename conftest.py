@@ -38,19 +38,17 @@ class Notebook(IPyNbFile):
         self.ask(f"{RECORDER}.start(globals())")
 
     def collect(self):
-        """Yield the cells, and behind each, its breaks."""
+        """Yield the cells, and behind each its breaks: the first, the control, is none."""
         breaks = {} if self.config.option.keep else common.read_breaks()
         for found in super().collect():
             cell, name = found.cell, found.cell.id
-            saved = [output for output in cell.outputs if not common.is_log(output)]
-            cell.outputs = coalesce_streams(saved)
-            parts = {"cell_num": found.cell_num, "options": found.options}
-            yield Cell.from_parent(self, name=name, cell=cell, **parts)
-            if name in breaks:
-                yield Break.from_parent(self, name=f"{name} again", cell=cell, **parts)
-            for _, *change in breaks.get(name, []):
-                parts["name"] = f"{name}: {' → '.join(change)}"
-                yield Break.from_parent(self, cell=cell, change=change, **parts)
+            cell.outputs = coalesce_streams(cell.outputs)
+            parts = {"cell": cell, "cell_num": found.cell_num, "options": found.options}
+            yield Cell.from_parent(self, name=name, **parts)
+            changes = [change for _, *change in breaks.get(name, [])]
+            for change in [[], *changes] if changes else []:
+                parts["name"] = f"{name}: {' → '.join(change) or 'again'}"
+                yield Break.from_parent(self, change=change, **parts)
 
     def ask(self, code="", cell_id=""):
         """Run code in the kernel, unseen; return the facts since it was last asked.
@@ -59,17 +57,15 @@ class Notebook(IPyNbFile):
         """
         reply = self.kernel.kc.execute_interactive(
             code,
-            store_history=False,
-            stop_on_error=False,
+            silent=True,
             user_expressions={"facts": f"{RECORDER}.take({cell_id!r}, globals())"},
             output_hook=lambda message: None,
-            timeout=None,
         )["content"]
-        facts = reply.get("user_expressions", {}).get("facts", {})
-        for result in (reply, facts):
+        results = [reply, *reply.get("user_expressions", {}).values()]
+        for result in results:
             if result["status"] == "error":
                 raise RuntimeError("\n".join(result["traceback"]))
-        return ast.literal_eval(facts["data"]["text/plain"])
+        return ast.literal_eval(results[1]["data"]["text/plain"])
 
 
 class Cell(IPyNbCell):
@@ -87,60 +83,61 @@ class Cell(IPyNbCell):
         return common.banded(text, self.cell.id) if isinstance(text, str) else text
 
     def compare_outputs(self, new, saved):
-        """Return whether a run puts out what it should; called by nbval."""
-        new = [output for output in new if not common.is_log(output)]
+        """Return whether outputs and facts are those of this cell; nbval says why not."""
         noted = self.parent.ask(cell_id=self.cell.id)
-        kept[self.cell.id] = {"outputs": new, "facts": noted}
-        pictures = list(map(common.picture, (saved, new)))
-        _, facts = common.read_facts().get(self.cell.id, ([], []))
-        least = 0.7 if "{" in "".join(facts) else 0.9
+        facts = "\n".join(common.read_facts()[self.cell.id][1])
+        new, saved = (
+            [
+                *(output for output in outputs if not common.is_log(output)),
+                NotebookNode(output_type="facts", facts=lines),
+            ]
+            for outputs, lines in [(new, noted), (saved, facts)]
+        )
+        same = super().compare_outputs(new, saved)
+        # If a saved number is outside its band, too, nbval finds both to be the same.
+        shown = self.sanitize(common.text_of(new))
+        outside = re.findall(r".*\(allowed: .*", shown)
+        self.comparison_traceback += outside
+        return self.passes(same and not outside, new, saved)
+
+    def passes(self, same, new, saved):
+        """Keep what the cell puts out; return whether its picture, too, is like the saved."""
+        *outputs, noted = new
+        kept[self.cell.id] = {"outputs": outputs, "facts": noted.facts}
+        pictures = [common.picture(outputs) for outputs in (saved, new)]
+        least = 0.7 if "{" in saved[-1].facts else 0.9
         if self.cell.id in common.LUCK:
             least = 0.05  # it is not empty
         if all(pictures) and not common.likeness(*pictures) > least:
             self.comparison_traceback = ["The saved picture is not the new one."]
             return False
-        return self.puts_out(new, noted)
-
-    def puts_out(self, new, noted):
-        """Return whether outputs and facts are those of this cell; nbval says why not."""
-        _, facts = common.read_facts().get(self.cell.id, ([], []))
-        new_and_saved = [
-            [*outputs, NotebookNode(output_type="facts", facts=lines)]
-            for outputs, lines in [(new, noted), (self.cell.outputs, "\n".join(facts))]
-        ]
-        same = super().compare_outputs(*new_and_saved)
-        # If a saved number is outside its band, too, nbval finds both to be the same.
-        shown = self.sanitize(common.text_of(new))
-        outside = re.findall(r".*\(allowed: .*", shown)
-        self.comparison_traceback += outside
-        return same and not outside
+        return same
 
 
 class Break(Cell):
-    """A cell that is run once more, broken on purpose: what it puts out must differ.
+    """A cell that runs once more, broken on purpose: what it puts out must differ.
 
     Without a change (code, what is put in its place) it is a control: nothing may differ.
     """
 
-    def __init__(self, *, cell, change=("", ""), **options):
-        self.code, instead = change
-        self.found = cell.source.count(self.code)
-        broken = cell.source.replace(self.code, instead)
-        # A copy of the names is changed. (Functions still see the real ones.)
-        source = f"exec(compile({broken!r}, 'broken', 'exec'), dict(globals()))"
-        super().__init__(cell=NotebookNode(cell, source=source), **options)
+    def __init__(self, *, change, **options):
+        super().__init__(**options)
+        self.change = change
 
     def runtest(self):
-        assert self.found == 1 or not self.code, "It must stand there once."
+        source = self.cell.source
+        if self.change:
+            source = common.broken(source, *self.change)
+        # A copy of the names is changed. (Functions still see the real ones.)
+        source = f"exec(compile({source!r}, 'broken', 'exec'), dict(globals()))"
+        self.cell = NotebookNode(self.cell, source=source)
         super().runtest()
 
-    def compare_outputs(self, new, saved):
+    def passes(self, same, new, saved):
         """Return whether the break is noticed, or nothing differs in the control."""
-        noted = self.parent.ask(cell_id=self.cell.id)
-        same = self.puts_out(new, noted)
-        if self.code:
+        if self.change:
             self.comparison_traceback = ["This break is not noticed."]
-        return same != bool(self.code)
+        return same != bool(self.change)
 
 
 def pytest_addoption(parser):

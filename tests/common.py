@@ -4,6 +4,9 @@ import ast
 import base64
 import os
 import re
+import subprocess
+import sys
+from collections import defaultdict
 from functools import cache
 from io import BytesIO
 from itertools import chain
@@ -35,6 +38,13 @@ def missing(reason):
     (pytest.fail if "CI" in os.environ else pytest.skip)(reason)
 
 
+def run_python(*arguments, cwd=ROOT, env=(), before=(), timeout=900):
+    """Run Python, behind the words of another command; return its status and what it prints."""
+    command, env = [*before, sys.executable, *arguments], os.environ | dict(env)
+    kept = {"capture_output": True, "encoding": "utf-8", "timeout": timeout}
+    return subprocess.run(command, check=False, cwd=cwd, env=env, **kept)
+
+
 def read(path=NOTEBOOK):
     """Return a notebook."""
     return nbformat.read(path, as_version=4)
@@ -43,6 +53,12 @@ def read(path=NOTEBOOK):
 def code_cells(notebook):
     """Return the code cells of a notebook as {cell id: cell}."""
     return {cell.id: cell for cell in notebook.cells if cell.cell_type == "code"}
+
+
+def broken(source, code, instead):
+    """Return the source of a cell with a piece of code that stands there once replaced."""
+    assert source.count(code) == 1, f"{code!r} must stand there once"
+    return source.replace(code, instead)
 
 
 def definitions():
@@ -98,11 +114,11 @@ def sections(path):
 
 @cache
 def read_facts():
-    """Return facts.txt as {cell id: (lines that the cell prints, facts)}."""
-    found = {}
+    """Return facts.txt as {cell id: (lines that the cell prints, facts)}; of others, none."""
+    found = defaultdict(lambda: ([], []))
     for cell_id, lines in sections(FACTS).items():
-        printed = [line.removeprefix("> ") for line in lines if line.startswith("> ")]
-        found[cell_id] = printed, [line for line in lines if not line.startswith("> ")]
+        for line in lines:
+            found[cell_id][not line.startswith("> ")].append(line.removeprefix("> "))
     return found
 
 
@@ -125,17 +141,23 @@ def pattern(line):
     return rf"(?m)^ *{''.join(parts)} *$"
 
 
-def ends(band):
-    """Return the least and the largest number of a band such as "0.1 … 1,000"."""
-    return [float(end.replace(",", "")) for end in band.split(" … ")]
+def numbers(text):
+    """Return the numbers of a band such as "0.1 … 1,000", or a single one."""
+    return [float(number) for number in text.replace(",", "").split(" … ")]
 
 
 def within(value, band):
     """Return whether a number as text lies in a band; any text does in "…"."""
-    if band == "…" or not re.fullmatch(NUMBER, value):
-        return band == "…"
-    low, high = ends(band)
-    return low <= float(value.replace(",", "")) <= high
+    if band == "…":
+        return True
+    low, high = numbers(band)
+    return low <= numbers(value)[0] <= high
+
+
+def filled(line, texts):
+    """Return a line of facts.txt with texts in place of its bands."""
+    texts = iter(texts)
+    return re.sub(BAND, lambda band: next(texts), line)
 
 
 def banded(text, cell_id):
@@ -145,14 +167,13 @@ def banded(text, cell_id):
     are looked for in the order of facts.txt.
     """
     done = ""
-    for line in chain(*read_facts().get(cell_id, ())):
+    for line in chain(*read_facts()[cell_id]):
         match = re.search(pattern(line), text)
         if match and match.groups():
-            parts = re.split(BAND, line)
-            parts[1::2] = [
+            shown = [
                 f"{{{band}}}" if within(value, band) else f"{value} (allowed: {band})"
-                for value, band in zip(match.groups(), parts[1::2])
+                for value, band in zip(match.groups(), re.findall(BAND, line))
             ]
-            done += text[: match.start()] + "".join(parts)
+            done += text[: match.start()] + filled(line, shown)
             text = text[match.end() :]
     return done + text

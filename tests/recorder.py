@@ -20,13 +20,14 @@ from matplotlib.category import StrCategoryLocator
 from matplotlib.collections import QuadMesh
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
-from matplotlib.lines import AxLine, Line2D
+from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 from matplotlib.ticker import FixedLocator
 from sklearn.datasets import load_digits
 
 SHIFT = int(os.environ.get("SEED_SHIFT", "0"))  # other seeds for training, to measure bands
 UNTOLD = {"name", "dtype", "seed", "data_format", "trainable", "axis", "reduction"}
+METHODS = ["fit", "evaluate", "predict", "__call__"]  # of keras.Model
 UNKNOWN = "which the recorder does not know"
 OTHERS = load_digits()
 notes = []  # the facts of the cell that runs
@@ -98,7 +99,12 @@ def data_text(x, y=None):
 
 
 def settings(thing):
-    """Return how an object of Keras was made: what differs from the defaults."""
+    """Return how a thing of Keras was made: what differs from the defaults; a model's layers."""
+    if isinstance(thing, (str, float)):
+        return thing if isinstance(thing, str) else f"{thing:.4g}"
+    if hasattr(thing, "layers"):
+        layers = (la for la in thing.layers if not isinstance(la, keras.layers.InputLayer))
+        return " → ".join(map(settings, layers))
     parts, config = [], getattr(thing, "get_config", lambda: vars(thing))()
     for key, parameter in inspect.signature(type(thing)).parameters.items():
         value = config.get(key)
@@ -110,51 +116,33 @@ def settings(thing):
     return f"{type(thing).__name__}({', '.join(parts)})"
 
 
-def layers_text(model):
-    """Return the layers of a model with their settings, one behind the other."""
-    layers = [la for la in model.layers if not isinstance(la, keras.layers.InputLayer)]
-    return " → ".join(layers_text(la) if hasattr(la, "layers") else settings(la) for la in layers)
-
-
-def rate_text(optimizer):
-    """Return the learning rate of an optimizer, or what makes it fall."""
-    rate = optimizer.get_config()["learning_rate"]
-    if not isinstance(rate, dict):
-        return f"{float(rate):.4g}"
-    start, steps = (rate["config"][key] for key in ("initial_learning_rate", "decay_steps"))
-    return f"{rate['class_name']} from {start:.4g} in {steps} steps"
-
-
-def call_text(
-    method, model, x, y=None, validation_data=None, callbacks=None, verbose=None, **others
-):
+def call_text(method, model, x, y=None, validation_data=None, callbacks=None, **others):
     """Return what a method of a model was given, as one line."""
     parts = [f"{method} {networks.get(model, 'a network not fitted')}", data_text(x, y)]
     if method == "fit":
-        told = data_text(*validation_data) if validation_data else "nothing"
-        loss = model.loss if isinstance(model.loss, str) else settings(model.loss)
-        rate = f"{type(model.optimizer).__name__} {rate_text(model.optimizer)}"
-        parts += [f"validated on {told}", rate, f"loss {loss}", layers_text(model)]
+        rate = keras.saving.deserialize_keras_object(model.optimizer.get_config()["learning_rate"])
+        parts += [
+            f"validated on {data_text(*validation_data) if validation_data else 'nothing'}",
+            f"{type(model.optimizer).__name__} {settings(rate)}",
+            f"loss {settings(model.loss)}",
+            settings(model),
+        ]
     parts += map(settings, callbacks or [])
+    others.pop("verbose", None)
     return "; ".join(parts + [f"{key} {value}" for key, value in others.items()])
 
 
 def noted(method, names):
-    """Return a method of Keras' models that notes how it is called from a cell.
-
-    names: the notebook's.
-    """
+    """Return a method of Keras' models that notes how a cell calls it; names: the notebook's."""
     name = method.__name__.strip("_")
 
     @wraps(method)
     def run(model, *args, **kwargs):
-        if running:
-            return method(model, *args, **kwargs)
+        if running or isinstance([*args, *kwargs.values()][0], keras.KerasTensor):
+            return method(model, *args, **kwargs)  # Keras calls it, or a network is built
         called = model.call if name == "call" else method.__get__(model)
         (_, x), *others = inspect.signature(called).bind(*args, **kwargs).arguments.items()
         given = {"x": x, **dict(others)}  # a network that is called names it "inputs"
-        if isinstance(x, keras.KerasTensor):  # a network is built
-            return method(model, *args, **kwargs)
         if name != "call" and "verbose" not in given:
             kwargs["verbose"] = 0  # Jupyter clears bars, nbval would not
         if name == "fit" and not networks and SHIFT:
@@ -203,55 +191,54 @@ def axis_text(axes, name):
 def title_of(axes, entry):
     """Return a title with the digits that it names as "label", if it is the image's."""
     title = " ".join(axes.get_title().split())
-    if not entry:
-        return title
-    digit, label = r"(?<![\d.,])\d(?![\d%]|[.,]\d)", str(entry[2])
-    return re.sub(digit, lambda m: "label" if m[0] == label else "another", title)
+    digit, label = r"(?<![\d.,])\d(?![\d%]|[.,]\d)", str(entry and entry[2])
+    said = re.sub(digit, lambda m: "label" if m[0] == label else "another", title)
+    return said if entry else title
 
 
 def values_text(images):
     """Return means of images, and how they change in their order and along rows and columns."""
     means = np.array([image.mean() for image in images])
-    texts = [f"mean {number(means.mean())}"]
-    texts.append(f"in their order {number(np.mean(means * np.arange(len(means))))}")
+    found = [("mean", means), ("in their order", means * np.arange(len(means)))]
     for axis, name in enumerate(["rows", "columns"]):
         steps = [np.diff(image, axis=axis) for image in images]
-        texts.append(f"{name} differ by {number(np.mean([np.abs(s).mean() for s in steps]))}")
-        texts.append(f"grow by {number(np.mean([s.mean() for s in steps]))}")
-    return f"values: {', '.join(texts)}"
+        found.append((f"{name} differ by", [np.abs(step).mean() for step in steps]))
+        found.append(("grow by", [step.mean() for step in steps]))
+    return "values: " + ", ".join(f"{name} {number(np.mean(of))}" for name, of in found)
 
 
-def images_text(shown):
-    """Yield what images are, and their titles; `shown` has pairs (axes, image)."""
-    colours = {}
-    for _, image in shown:
+def images_text(images):
+    """Yield what images are, and their titles."""
+    arrays = [np.asarray(image.get_array()) for image in images]
+    found = [known.get(key_of(array)) for array in arrays]
+    colours, placed = {}, []
+    for image, array in zip(images, arrays):
         low, high = image.get_clim()
         even = f" from {number(low)} to {number(high)}" * (low == -high < 0)
         colours[image.get_cmap().name + even] = None
-    arrays = [np.asarray(image.get_array()) for _, image in shown]
-    found = [known.get(key_of(array)) for array in arrays]
-    rows = re.sub(r"( of \w+) [\d,–]+", r"\1", rows_text(found))  # which ones, may be luck
-    yield f"images {' '.join(colours)}: {rows}"
-    for array, (_, image) in zip(arrays, shown):
         left, right, bottom, top = image.get_extent()
         if (right - left, bottom - top) != array.shape[1::-1]:
-            yield f"placed from {number(left)} to {number(right)}, {number(bottom)} to {number(top)}"
+            ends = map(number, (left, right, bottom, top))
+            placed.append("placed from {} to {}, {} to {}".format(*ends))
+    rows = re.sub(r"( of \w+) [\d,–]+", r"\1", rows_text(found))  # which ones, may be luck
+    yield f"images {' '.join(colours)}: {rows}"
+    yield from placed
     unknown = [np.float64(array) for array, entry in zip(arrays, found) if entry is None]
     if unknown:
         yield values_text(unknown)
-    titles = [title_of(axes, entry) for (axes, _), entry in zip(shown, found)]
-    if not re.search(r"\d", "".join(titles)):  # else their order counts
-        titles = [f"{n} × {title}" for title, n in sorted(Counter(titles).items())]
-    if any(axes.get_title() for axes, _ in shown):
-        yield f"titles: {' | '.join(titles)}"
+    titles = [title_of(image.axes, entry) for image, entry in zip(images, found)]
+    if any(titles):
+        ordered = re.search(r"\d", "".join(titles))  # their order counts
+        sets = [f"{n} × {title}" for title, n in sorted(Counter(titles).items())]
+        yield f"titles: {' | '.join(titles if ordered else sets)}"
 
 
-def heatmap_text(mesh, texts):
+def heatmap_text(mesh):
     """Yield what a heatmap's numbers are, and how it is coloured."""
     values = np.ma.asarray(mesh.get_array()).filled(0)
     entry = known.get(key_of(values))
     yield f"heatmap {mesh.get_cmap().name}: {rows_text([entry])}"
-    numbers = np.zeros(values.shape)
+    numbers, texts = np.zeros(values.shape), mesh.axes.texts
     for text in texts:
         x, y = text.get_position()
         numbers[int(y), int(x)] = float(text.get_text())
@@ -265,46 +252,44 @@ def heatmap_text(mesh, texts):
 
 def bars_text(bars):
     """Return the lengths of bars, where the first and the last stand, their colours."""
-    sides = np.array([(bar.get_width(), bar.get_height()) for bar in bars])
+    boxes = np.array([bar.get_bbox().get_points() for bar in bars])
+    sides, middles = boxes[:, 1] - boxes[:, 0], boxes.mean(axis=1)
     upright = int(np.ptp(sides[:, 0]) < 1e-9)  # all are as wide, or all as high
-    middles = [bar.get_center()[1 - upright] for bar in bars]
     colours = " ".join(sorted({to_hex(bar.get_facecolor()) for bar in bars}))
-    places = f"from {number(min(middles))} to {number(max(middles))}"
-    lengths = sides[:, upright]
-    return f"bars {colours} {places}, longest {number(lengths.max())}: {', '.join(map(number, lengths))}"
+    first, last = map(number, np.sort(middles[:, 1 - upright])[[0, -1]])
+    lengths = ", ".join(map(number, sides[:, upright]))
+    return f"bars {colours} from {first} to {last}, longest {number(sides[:, upright].max())}: {lengths}"
 
 
 def look_of(artist):
     """Return what an artist looks like, and points that it goes through, of a shape its box."""
     kind = type(artist).__name__
-    if isinstance(artist, Line2D):
-        label = "" if artist.get_label().startswith("_") else f'"{artist.get_label()}" '
-        style = f"{artist.get_linestyle()} {artist.get_marker()} {to_hex(artist.get_color())}"
-        if isinstance(artist, AxLine):
-            return f"line {label}{style} slope {number(artist.get_slope())}", []
-        return f"line {label}{style}", artist.get_xydata()
+    if not isinstance(artist, (Line2D, Patch)):
+        return f"a {kind}, {UNKNOWN}", []
+    place = artist.get_transform() - artist.axes.transData
+    path = place.transform_path(artist.get_path())
     if isinstance(artist, Patch):
-        box = artist.get_path().get_extents(artist.get_patch_transform())
-        return f"{kind} {to_hex(artist.get_facecolor())}", box.get_points()
-    return f"a {kind}, {UNKNOWN}", []
+        return f"{kind} {to_hex(artist.get_facecolor())}", path.get_extents().get_points()
+    label = "" if artist.get_label().startswith("_") else f'"{artist.get_label()}" '
+    style = f"{artist.get_linestyle()} {artist.get_marker()} {to_hex(artist.get_color())}"
+    return f"line {label}{style}", path.vertices
 
 
 def axes_text(axes):
     """Yield what can be seen in a part of a figure, but for images and their titles."""
-    around, legend = [], axes.get_legend()
+    title, legend, around = axes.get_title(), axes.get_legend(), []
     if not axes.images:
-        around += [f'title "{axes.get_title()}"' * (axes.get_title() != "")]
-        around += [axis_text(axes, "x"), axis_text(axes, "y")]
+        around += [title and f'title "{title}"', axis_text(axes, "x"), axis_text(axes, "y")]
     if legend:
         around.append(f"legend {', '.join(text.get_text() for text in legend.get_texts())}")
     yield "; ".join(filter(None, around))
     meshes = [shape for shape in axes.collections if isinstance(shape, QuadMesh)]
     for mesh in meshes:
-        yield from heatmap_text(mesh, axes.texts)
+        yield from heatmap_text(mesh)
     if axes.texts and not meshes:
         said = ", ".join(f'"{" ".join(text.get_text().split())}"' for text in axes.texts)
         places = points_text([getattr(text, "xy", text.get_position()) for text in axes.texts])
-        yield f"texts {said} at {places}" + f' in "{axes.get_title()}"' * bool(axes.images)
+        yield f"texts {said} at {places}" + f' in "{title}"' * bool(axes.images)
     bars = [patch for patch in axes.patches if type(patch) is Rectangle]
     if bars:
         yield bars_text(bars)
@@ -321,12 +306,11 @@ def note_figure(figure):
     """Note what a figure draws, one line for each kind of thing; Jupyter shows nothing of it."""
     parts = [axes for axes in figure.axes if axes.get_visible()]
     title = f' "{figure.get_suptitle()}"' * (figure.get_suptitle() != "")
-    shown = [(axes, image) for axes in parts for image in axes.images]
-    lines = list(images_text(shown) if shown else [])
+    images = [image for axes in parts for image in axes.images]
+    lines = [*(images_text(images) if images else [])]
     lines += counted(filter(None, chain(*map(axes_text, parts))))
     size = f"{figure.bbox.width:.0f}×{figure.bbox.height:.0f}"
-    notes.append(f"figure {size}{title}; {lines[0]}")
-    notes.extend(lines[1:])
+    notes.extend([f"figure {size}{title}; {lines[0]}", *lines[1:]])
 
 
 def take(cell_id, names):
@@ -353,7 +337,7 @@ def load():
 
 def start(names):
     """Begin to take notes of what runs among the notebook's names."""
-    for name in ("fit", "evaluate", "predict", "__call__"):
+    for name in METHODS:
         setattr(keras.Model, name, noted(getattr(keras.Model, name), names))
     Figure._repr_json_ = note_figure
     seed = keras.utils.set_random_seed

@@ -15,7 +15,6 @@ import base64
 import json
 import os
 import re
-import subprocess
 import sys
 import tempfile
 import textwrap
@@ -31,7 +30,18 @@ from PIL import Image
 from scipy.stats import t
 
 import common
-from common import BAND, NUMBER, code_cells, ends, pattern, picture, read, text_of, within
+from common import (
+    BAND,
+    NUMBER,
+    code_cells,
+    filled,
+    numbers,
+    pattern,
+    picture,
+    read,
+    text_of,
+    within,
+)
 
 RARE = 1e-4  # the share of numbers that another run may put outside their bands
 SECONDS = r"\b\d+(?=m?s\b)"  # always left out
@@ -49,12 +59,9 @@ def run(path, seed=0):
         return
     # Two at a time, each on one core; every fifth has all of them.
     pin = ["taskset", "-c", str(seed % os.cpu_count())] if seed % 5 else []
-    command = [sys.executable, "-m", "pytest", "-q", common.NOTEBOOK, "--keep", path]
-    settings = SETTINGS[seed % len(SETTINGS)] | {"SEED_SHIFT": str(seed)}
-    environment = os.environ | (settings if seed else {})
-    subprocess.run(
-        pin + command, check=False, cwd=common.ROOT, env=environment, stdout=subprocess.DEVNULL
-    )
+    settings = SETTINGS[seed % len(SETTINGS)] | {"SEED_SHIFT": str(seed)} if seed else {}
+    command = ["-m", "pytest", "-q", common.NOTEBOOK, "--keep", path]
+    common.run_python(*command, before=pin, env=settings, timeout=None)
     print(f"{path.name}: done", flush=True)
 
 
@@ -62,36 +69,31 @@ def form_of(lines):
     """Return a line of facts.txt for the same new line of several runs, with bands yet empty."""
     found = []
     for words in zip_longest(*map(str.split, lines), fillvalue=""):
-        parts = [re.split(f"({NUMBER})", word) for word in words]
+        forms = {re.sub(NUMBER, "0", word) for word in words}
         if "" in words:  # in some run, the line has ended
-            found[-1:] = ["{…}"]
-        elif len({tuple(part[::2]) for part in parts}) > 1:
+            found.pop()
+        if len(forms) > 1:
             found.append("{…}")
         else:
-            places = (part[0] if len(set(part)) == 1 else "{0 … 0}" for part in zip(*parts))
-            found.append("".join(places))
+            parts = zip(*(re.split(f"({NUMBER})", word) for word in words))
+            found.append("".join(p[0] if len(set(p)) == 1 else "{0 … 0}" for p in parts))
     return " ".join(found)
 
 
-def band_of(values, old, after):
+def band_of(texts, old, after):
     """Return the band in which another run would put a number, or "…" for all there is.
 
     Where all runs agree, that is the old band, with the number in its middle if it was outside.
-
-    Args:
-        values: the number as text, in each run.
-        old: its band in facts.txt.
-        after: what follows it.
+    texts: the number, in each run; old: its band in facts.txt; after: what follows it.
     """
-    agreed = len(set(values)) == 1
-    if old == "…" or (agreed and within(values[0], old)):
+    agreed = len(set(texts)) == 1
+    if old == "…" or (agreed and within(texts[0], old)):
         return old
-    decimals = max(len(value.partition(".")[2]) for value in values)
-    values = np.array([float(value.replace(",", "")) for value in values])
+    decimals = max(len(text.partition(".")[2]) for text in texts)
+    values, n = np.ravel([numbers(text) for text in texts]), len(texts)
     if agreed:
-        reach = -np.subtract(*ends(old)) / 2
+        reach = np.ptp(numbers(old)) / 2
     else:
-        n = len(values)
         spread = np.std(values, ddof=1) * np.sqrt(1 + 1 / n)
         reach = t.ppf(1 - RARE / 2, n - 1) * spread + 10.0**-decimals
     most = 100 if after.startswith("%") else 1 if decimals > 2 else np.inf
@@ -103,7 +105,7 @@ def band_of(values, old, after):
 
 def can_fail(band):
     """Return whether a band excludes what a mistake would bring."""
-    low, high = ends(band)
+    low, high = numbers(band)
     step = 10.0 ** -len(band.rpartition(".")[2] if "." in band else "")
     return high - low <= 3.1 * step or high - low < 0.95 * (abs(high) + abs(low))
 
@@ -111,20 +113,17 @@ def can_fail(band):
 def renewed(lines, old):
     """Return a line of facts.txt from the same line of one run or several.
 
-    Args:
-        lines: the line in each run.
-        old: lines of the file. The first that has the form of the new ones is taken out of
-            them: its bands are renewed, and what it leaves out stays left out.
+    Of the old lines, the first that has the form of the new ones is taken out of them: its
+    bands are renewed, and what it leaves out stays left out.
     """
     like = (text for text in old if all(re.fullmatch(pattern(text), line) for line in lines))
     text = next(like, form_of(lines))
     if text in old:
         old.remove(text)
-    parts = re.split(BAND, text)
-    found = [re.fullmatch(pattern(text), line).groups() for line in lines]
-    parts[1::2] = map(band_of, zip(*found), parts[1::2], parts[2::2])
-    line = "".join(f"{{{part}}}" if i % 2 else part for i, part in enumerate(parts))
-    return re.sub(r"\{…\}(?:\W*\{…\})+", "{…}", line)
+    found = zip(*(re.fullmatch(pattern(text), line).groups() for line in lines))
+    _, *parts = re.split(BAND, text)
+    bands = [f"{{{band}}}" for band in map(band_of, found, parts[::2], parts[1::2])]
+    return re.sub(r"\{…\}(?:\W*\{…\})+", "{…}", filled(text, bands))
 
 
 def renew_facts(runs):
@@ -138,54 +137,46 @@ def renew_facts(runs):
         if not all(cell_id in run for run in runs):
             raise SystemExit(f"The cell {cell_id} did not run to its end: pytest says why.")
         printed = [text_of(run[cell_id]["outputs"]) for run in runs]
-        facts, heading = [run[cell_id]["facts"] for run in runs], [f"[{cell_id}]"]
-        known = map(list, common.read_facts().get(cell_id, ([], [])))
-        for mark, texts, old in zip(["> ", ""], [printed, facts], known):
+        facts, block = [run[cell_id]["facts"] for run in runs], []
+        for mark, texts, old in zip(["> ", ""], [printed, facts], common.read_facts()[cell_id]):
             by_run = [re.sub(SECONDS, "{…}", text).splitlines() for text in texts]
             if len(set(map(len, by_run))) > 1:
                 raise SystemExit(f"{cell_id} puts out more lines in one run than in another.")
-            for lines in zip(*by_run):
-                line = renewed(lines, old)
+            for line in (renewed(lines, old) for lines in zip(*by_run)):
                 why = "seconds" if "ms/step" in line else "it varies too much"
                 comment = "  " + comments.get(line, f"# left out: {why}")
                 if re.search(BAND, line) or not mark:
-                    new += [*heading, mark + line + comment * ("{…}" in line)]
-                    heading = []
+                    block.append(mark + line + comment * ("{…}" in line))
+        new += [f"[{cell_id}]", *block] if block else []
     common.FACTS.write_text("\n".join([*new, ""]), encoding="utf-8")
 
 
-def opening(png):
-    """Return a grey picture, as PNG bytes, in base64 and a fourth of the size."""
-    small = BytesIO()
-    Image.open(BytesIO(png)).convert("L").save(small, "png", optimize=True)
-    return base64.b64encode(small.getvalue()).decode()
+def from_saved():
+    """Return what the saved outputs make of images/, README and the notebook, by path, as bytes.
 
-
-def renew_saved():
-    """Drop logs from the saved notebook; renew images/, README and the opening picture."""
+    The notebook shows what it reads at its end as a grey picture at its beginning, and no logs.
+    """
     notebook, readme = read(), common.ROOT / "README.md"
     cells = code_cells(notebook)
     for cell in cells.values():
         cell.outputs = [output for output in cell.outputs if not common.is_log(output)]
-    for path in (common.ROOT / "images").glob("*.png"):
-        path.write_bytes(picture(cells[path.stem].outputs))
+    images = (common.ROOT / "images").glob("*.png")
+    found = {path: picture(cells[path.stem].outputs) for path in images}
+    grey = Image.open(BytesIO(picture(cells["sample-predictions"].outputs))).convert("L")
+    grey.save(small := BytesIO(), "png", optimize=True)
+    text = base64.b64encode(small.getvalue()).decode()
     (teaser,) = (cell for cell in notebook.cells if cell.id == "teaser")
-    text = opening(picture(cells["sample-predictions"].outputs))
-    teaser.source = re.sub(r"base64,[^)]*", f"base64,{text}", teaser.source)
-    nbformat.write(notebook, common.NOTEBOOK)
-    text = with_results(readme.read_text(encoding="utf-8"), cells)
-    readme.write_text(text, encoding="utf-8")
+    (old,) = re.findall(r"\(data:image/png;base64,([^)]*)\)", teaser.source)
+    teaser.source = teaser.source.replace(old, text)
 
+    def printed(block):
+        lines = text_of([o for o in cells[block[1]].outputs if "text" in o])
+        lines = re.sub(r"(?m) +$", "", textwrap.dedent(lines).rstrip())
+        return f"<!-- {block[1]} -->\n```text\n{lines}\n```"
 
-def with_results(readme, cells):
-    """Return the text of README.md with what cells print in its blocks named after them."""
-
-    def block(match):
-        lines = textwrap.dedent(text_of([o for o in cells[match[1]].outputs if "text" in o]))
-        lines = re.sub(r"(?m) +$", "", lines.rstrip())
-        return f"<!-- {match[1]} -->\n```text\n{lines}\n```"
-
-    return re.sub(r"(?s)<!-- ([\w-]+) -->\n```text\n.*?\n```", block, readme)
+    blocks = r"(?s)<!-- ([\w-]+) -->\n```text\n.*?\n```"
+    found[readme] = re.sub(blocks, printed, readme.read_text(encoding="utf-8")).encode()
+    return found | {common.NOTEBOOK: f"{nbformat.writes(notebook)}\n".encode()}
 
 
 def main(folder=None, n_runs=10):
@@ -198,7 +189,8 @@ def main(folder=None, n_runs=10):
                 list(pool.map(lambda s: run(kept_in / f"run-{s:02}.json", s), seeds))
             files = sorted(kept_in.glob("*.json"))
             renew_facts([json.loads(f.read_text(encoding="utf-8")) for f in files])
-    renew_saved()
+    for path, content in from_saved().items():
+        path.write_bytes(content)
 
 
 if __name__ == "__main__":

@@ -4,13 +4,8 @@ Each network takes one small step here, as what it is given does not depend on i
 breaks are run end to end, on the cells of part 1 (slow).
 """
 
-import os
 import re
-import subprocess
-import sys
-from concurrent.futures import ThreadPoolExecutor
 from functools import wraps
-from itertools import compress
 from types import SimpleNamespace
 
 import keras
@@ -19,7 +14,7 @@ import pytest
 import tensorflow as tf
 
 import recorder
-from common import NOTEBOOK, ROOT, code_cells, read, read_breaks
+from common import NOTEBOOK, ROOT, broken, code_cells, read, read_breaks, run_python
 
 cells, breaks = code_cells(read()), read_breaks()
 SMALL = [heading for heading in breaks if heading.startswith("small: ")]
@@ -29,39 +24,30 @@ SMALL = [heading for heading in breaks if heading.startswith("small: ")]
 def small_steps(digits):
     """Start the recorder; each training takes one step, with the first images of MNIST."""
     with pytest.MonkeyPatch.context() as patch:
-        fit, evaluate = keras.Model.fit, keras.Model.evaluate
+        fit, sets = keras.Model.fit, keras.datasets.mnist.load_data()
 
         @wraps(fit)
-        def one_step(model, x, y, *_, validation_data, **kwargs):
-            held = [part[:32] for part in validation_data]
-            return fit(model, x[:32], y[:32], validation_data=held, verbose=0)
+        def one_step(model, x, y, **kwargs):
+            return fit(model, x[:32], y[:32], validation_data=(x[:32], y[:32]), verbose=0)
 
-        @wraps(evaluate)
-        def few(model, x, y, **kwargs):
-            return evaluate(model, x[:32], y[:32], verbose=0, return_dict="return_dict" in kwargs)
-
-        for name in ("fit", "evaluate", "predict", "__call__"):
+        for name in recorder.METHODS:
             patch.setattr(keras.Model, name, getattr(keras.Model, name))
         patch.setattr(keras.Model, "fit", one_step)
-        patch.setattr(keras.Model, "evaluate", few)
         recorder.load()
         recorder.start({})
-        train, test = keras.datasets.mnist.load_data()
-        few_images = [part[:3000].copy() for part in (*train, *test)]
 
-        def load_data():
-            x, y, x_test, y_test = (part.copy() for part in few_images)
-            return (x, y), (x_test, y_test)
+        def few():
+            return [[part[:600].copy() for part in parts] for parts in sets]
 
-        patch.setattr(keras.datasets.mnist, "load_data", load_data)
+        patch.setattr(keras.datasets.mnist, "load_data", few)
         tf.config.run_functions_eagerly(True)
         yield
         tf.config.run_functions_eagerly(False)
 
 
-def facts_of(group, broken="", code="", instead=""):
+def facts_of(group, cell="", code="", instead=""):
     """Return what the recorder notes of cells, one of them broken."""
-    (_, _), (x_test, y_test) = keras.datasets.mnist.load_data()
+    _, (x_test, y_test) = keras.datasets.mnist.load_data()
     recorder.take("", {})
     history = SimpleNamespace(history={"val_accuracy": [0]})  # of part 1
     names = {"seconds": {}, "x_test": x_test / 255, "history": history}
@@ -69,9 +55,7 @@ def facts_of(group, broken="", code="", instead=""):
     found = []
     for cell_id in ["import", "seed", *group]:
         source = cells[cell_id].source
-        if cell_id == broken:
-            assert source.count(code) == 1, f"{code!r} must stand there once"
-            source = source.replace(code, instead)
+        source = broken(source, code, instead) if cell_id == cell else source
         exec(compile(source, cell_id, "exec"), names)  # noqa: S102
         if cell_id == "build-convolutional":
             names["best_model"] = names["build_convolutional"]()
@@ -102,34 +86,18 @@ def test_arguments_are_noted_with_and_without_their_names(small_steps):
     assert predict == "predict a network not fitted; train 0–1; batch_size 2 (2 times)"
 
 
-def is_noticed(folder, cell, code, instead, noticed_by):
-    """Return whether pytest notices a break, in a copy of the notebook up to a cell."""
-    copy = read()
+@pytest.mark.slow
+@pytest.mark.parametrize("change", breaks["end to end"], ids=" → ".join)
+def test_breaks_are_noticed_end_to_end(digits, tmp_path, change):
+    """pytest notices them in a copy of the notebook up to a cell."""
+    cell, code, instead, noticed_by = change
+    copy, path = read(), tmp_path / NOTEBOOK.name
     last = [c.id for c in copy.cells].index(noticed_by)
     copy.cells = copy.cells[: last + 1]
-    broken = code_cells(copy)[cell]
-    assert broken.source.count(code) == 1
-    broken.source = broken.source.replace(code, instead)
-    nbformat.write(copy, folder / NOTEBOOK.name)
-    options = ["-q", "-p", "conftest", "--rootdir", ROOT, "--keep", folder / "kept.json"]
-    command = [sys.executable, "-m", "pytest", *options, folder / NOTEBOOK.name]
-    run = subprocess.run(
-        command,
-        check=False,
-        cwd=ROOT,
-        env=os.environ | {"PYTHONPATH": str(ROOT / "tests")},
-        capture_output=True,
-        encoding="utf-8",
-        timeout=900,
-    )
-    failed = re.findall(r"(?m)^_+ .*::([\w-]+) _+$", run.stdout)
-    return noticed_by in failed and "Cell outputs differ" in run.stdout
-
-
-@pytest.mark.slow
-def test_breaks_are_noticed_end_to_end(digits, tmp_path_factory):
-    def missed(one):
-        return not is_noticed(tmp_path_factory.mktemp("broken"), *one)
-
-    with ThreadPoolExecutor(2) as pool:
-        assert not list(compress(breaks["end to end"], pool.map(missed, breaks["end to end"])))
+    changed = code_cells(copy)[cell]
+    changed.source = broken(changed.source, code, instead)
+    nbformat.write(copy, path)
+    options = ["-q", "-p", "conftest", "--rootdir", ROOT, "--keep", tmp_path / "kept.json"]
+    run = run_python("-m", "pytest", *options, path, env={"PYTHONPATH": str(ROOT / "tests")})
+    assert noticed_by in re.findall(r"(?m)^_+ .*::([\w-]+) _+$", run.stdout)
+    assert "Cell outputs differ" in run.stdout
