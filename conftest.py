@@ -24,10 +24,8 @@ class Notebook(IPyNbFile):
 
     def setup(self):
         super().setup()
-        start = (
-            f"import sys; sys.path.insert(0, {str(common.TESTS)!r}); import recorder"
-        )
-        self.ask(f"{start}; sys.path.pop(0); del sys, recorder")
+        self.ask(f"import sys; sys.path.insert(0, {str(common.TESTS)!r})")
+        self.ask("import recorder; sys.path.pop(0); del sys, recorder")
         try:
             self.ask(f"{RECORDER}.load()")
         except RuntimeError as error:
@@ -87,16 +85,13 @@ class Cell(IPyNbCell):
         noted = self.parent.ask(cell_id=self.cell.id)
         facts = "\n".join(common.read_facts()[self.cell.id][1])
         new, saved = (
-            [
-                *(output for output in outputs if not common.is_log(output)),
-                NotebookNode(output_type="facts", facts=lines),
-            ]
+            [o for o in outputs if not common.is_log(o)]
+            + [NotebookNode(output_type="facts", facts=lines)]
             for outputs, lines in [(new, noted), (saved, facts)]
         )
         same = super().compare_outputs(new, saved)
         # If a saved number is outside its band, too, nbval finds both to be the same.
-        shown = self.sanitize(common.text_of(new))
-        outside = re.findall(r".*\(allowed: .*", shown)
+        outside = re.findall(r".*\(allowed: .*", self.sanitize(common.text_of(new)))
         self.comparison_traceback += outside
         return self.passes(same and not outside, new, saved)
 
