@@ -21,7 +21,7 @@ from matplotlib.collections import QuadMesh
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.patches import Patch, Rectangle
+from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator
 from sklearn.datasets import load_digits
 
@@ -162,12 +162,12 @@ def noted(method, names):
 
 
 def points_text(points):
-    """Return points (n, 2) as text; of many, how many, their ends and mean."""
+    """Return points (n, 2) as text; of many, how many, their ends, mean and greatest height."""
     points = np.asarray(points, float)
     places = [f"({number(x)}, {number(y)})" for x, y in points]
     if len(points) > 8:
-        mean = number(np.nanmean(points[:, 1]))
-        return f"{len(points)} points {places[0]} to {places[-1]}, mean {mean}"
+        mean, most = (number(of(points[:, 1])) for of in (np.nanmean, np.nanmax))
+        return f"{len(points)} points {places[0]} to {places[-1]}, mean {mean}, at most {most}"
     return ", ".join(places)
 
 
@@ -191,9 +191,10 @@ def axis_text(axes, name):
 def title_of(axes, entry):
     """Return a title with the digits that it names as "label", if it is the image's."""
     title = " ".join(axes.get_title().split())
-    digit, label = r"(?<![\d.,])\d(?![\d%]|[.,]\d)", str(entry and entry[2])
-    said = re.sub(digit, lambda m: "label" if m[0] == label else "another", title)
-    return said if entry else title
+    if not entry:
+        return title
+    digit, label = r"(?<![\d.,])\d(?![\d%]|[.,]\d)", str(entry[2])
+    return re.sub(digit, lambda m: "label" if m[0] == label else "another", title)
 
 
 def values_text(images):
@@ -250,17 +251,6 @@ def heatmap_text(mesh):
         yield f"on the diagonal: {number(100 * np.trace(numbers) / max(numbers.sum(), 1))}%"
 
 
-def bars_text(bars):
-    """Return the lengths of bars, where the first and the last stand, their colours."""
-    boxes = np.array([bar.get_bbox().get_points() for bar in bars])
-    sides, middles = boxes[:, 1] - boxes[:, 0], boxes.mean(axis=1)
-    upright = int(np.ptp(sides[:, 0]) < 1e-9)  # all are as wide, or all as high
-    colours = " ".join(sorted({to_hex(bar.get_facecolor()) for bar in bars}))
-    first, last = map(number, np.sort(middles[:, 1 - upright])[[0, -1]])
-    lengths = ", ".join(map(number, sides[:, upright]))
-    return f"bars {colours} from {first} to {last}, longest {number(sides[:, upright].max())}: {lengths}"
-
-
 def look_of(artist):
     """Return what an artist looks like, and points that it goes through, of a shape its box."""
     kind = type(artist).__name__
@@ -290,13 +280,10 @@ def axes_text(axes):
         said = ", ".join(f'"{" ".join(text.get_text().split())}"' for text in axes.texts)
         places = points_text([getattr(text, "xy", text.get_position()) for text in axes.texts])
         yield f"texts {said} at {places}" + f' in "{title}"' * bool(axes.images)
-    bars = [patch for patch in axes.patches if type(patch) is Rectangle]
-    if bars:
-        yield bars_text(bars)
     groups = {}  # what looks the same
     drawn = axes.lines, axes.patches, axes.collections, axes.artists, axes.tables
     for artist in chain(*drawn, axes.child_axes):
-        if artist not in (*bars, *meshes):
+        if artist not in meshes:
             look, points = look_of(artist)
             groups.setdefault(look, []).extend(points)
     yield from (f"{look} {points_text(points)}".strip() for look, points in groups.items())

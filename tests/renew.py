@@ -30,18 +30,7 @@ from PIL import Image
 from scipy.stats import t
 
 import common
-from common import (
-    BAND,
-    NUMBER,
-    code_cells,
-    filled,
-    numbers,
-    pattern,
-    picture,
-    read,
-    text_of,
-    within,
-)
+from common import BAND, NUMBER, code_cells, numbers, pattern, picture, read, text_of, within
 
 RARE = 1e-4  # the share of numbers that another run may put outside their bands
 SECONDS = r"\b\d+(?=m?s\b)"  # always left out
@@ -71,7 +60,7 @@ def form_of(lines):
     for words in zip_longest(*map(str.split, lines), fillvalue=""):
         forms = {re.sub(NUMBER, "0", word) for word in words}
         if "" in words:  # in some run, the line has ended
-            found.pop()
+            found = found[:-1]
         if len(forms) > 1:
             found.append("{…}")
         else:
@@ -123,7 +112,7 @@ def renewed(lines, old):
     found = zip(*(re.fullmatch(pattern(text), line).groups() for line in lines))
     _, *parts = re.split(BAND, text)
     bands = [f"{{{band}}}" for band in map(band_of, found, parts[::2], parts[1::2])]
-    return re.sub(r"\{…\}(?:\W*\{…\})+", "{…}", filled(text, bands))
+    return re.sub(r"\{…\}(?:\W*\{…\})+", "{…}", common.filled(text, bands))
 
 
 def renew_facts(runs):
