@@ -34,12 +34,8 @@ from common import BAND, NUMBER, code_cells, numbers, pattern, picture, read, te
 
 RARE = 1e-4  # the share of numbers that another run may put outside their bands
 SECONDS = r"\b\d+(?=m?s\b)"  # always left out
-SETTINGS = [
-    {},
-    {"TF_ENABLE_ONEDNN_OPTS": "0"},
-    {"ONEDNN_MAX_CPU_ISA": "SSE41"},
-    {"ONEDNN_MAX_CPU_ISA": "AVX2"},
-]
+ISA = "ONEDNN_MAX_CPU_ISA"
+SETTINGS = [{}, {"TF_ENABLE_ONEDNN_OPTS": "0"}, {ISA: "SSE41"}, {ISA: "AVX2"}]
 
 
 def run(path, seed=0):
