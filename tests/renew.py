@@ -46,8 +46,8 @@ def run(path, seed=0):
     pin = ["taskset", "-c", str(seed % os.cpu_count())] if seed % 5 else []
     settings = SETTINGS[seed % len(SETTINGS)] | {"SEED_SHIFT": str(seed)} if seed else {}
     command = ["-m", "pytest", "-q", common.NOTEBOOK, "--keep", path]
-    common.run_python(*command, before=pin, env=settings, timeout=None)
-    print(f"{path.name}: done", flush=True)
+    ended = common.run_python(*command, before=pin, env=settings, timeout=None)
+    print(f"{path.name}: done", ended.stderr, flush=True)
 
 
 def form_of(lines):
