@@ -104,7 +104,7 @@ class Cell(IPyNbCell):
         if self.cell.id in common.LUCK:
             least = 0.05  # it is not empty
         if all(pictures) and not common.likeness(*pictures) > least:
-            self.comparison_traceback = ["The saved picture is not the new one."]
+            self.comparison_traceback.append("The saved picture is not the new one.")
             return False
         return same
 

@@ -39,10 +39,10 @@ def missing(reason):
 
 
 def run_python(*arguments, cwd=ROOT, env=(), before=(), timeout=900):
-    """Run Python, behind the words of another command; return its status and what it prints."""
+    """Run Python, behind a command such as taskset; return its status and what it prints."""
     command, env = [*before, sys.executable, *arguments], os.environ | dict(env)
-    kept = {"capture_output": True, "encoding": "utf-8", "timeout": timeout}
-    return subprocess.run(command, check=False, cwd=cwd, env=env, **kept)
+    text = {"capture_output": True, "encoding": "utf-8", "errors": "replace"}
+    return subprocess.run(command, check=False, cwd=cwd, env=env, timeout=timeout, **text)
 
 
 def read(path=NOTEBOOK):

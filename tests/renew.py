@@ -42,12 +42,12 @@ def run(path, seed=0):
     """Run the notebook, keep what its cells put out in a file, unless it is there."""
     if path.exists():
         return
-    # Two at a time, each on one core; every fifth has all of them.
+    # As many at a time as there are cores, each on one; every fifth has all of them.
     pin = ["taskset", "-c", str(seed % os.cpu_count())] if seed % 5 else []
     settings = SETTINGS[seed % len(SETTINGS)] | {"SEED_SHIFT": str(seed)} if seed else {}
     command = ["-m", "pytest", "-q", common.NOTEBOOK, "--keep", path]
     ended = common.run_python(*command, before=pin, env=settings, timeout=None)
-    print(f"{path.name}: done", ended.stderr, flush=True)
+    print(f"{path.name}:", ended.stdout.rpartition("\n")[2] or ended.stdout[-80:], ended.stderr)
 
 
 def form_of(lines):
@@ -119,11 +119,13 @@ def renew_facts(runs):
         head = re.sub(r"(?<=# Bands: ).*", f"{len(runs)} runs of {date.today()}.", head)
     new = [head.rstrip()]
     for cell_id in code_cells(read()):
-        if not all(cell_id in run for run in runs):
+        if not runs or not all(cell_id in run for run in runs):
             raise SystemExit(f"The cell {cell_id} did not run to its end: pytest says why.")
         printed = [text_of(run[cell_id]["outputs"]) for run in runs]
         facts, block = [run[cell_id]["facts"] for run in runs], []
-        for mark, texts, old in zip(["> ", ""], [printed, facts], common.read_facts()[cell_id]):
+        for mark, texts, old in zip(
+            ["> ", ""], [printed, facts], map(list, common.read_facts()[cell_id])
+        ):
             by_run = [re.sub(SECONDS, "{…}", text).splitlines() for text in texts]
             if len(set(map(len, by_run))) > 1:
                 raise SystemExit(f"{cell_id} puts out more lines in one run than in another.")

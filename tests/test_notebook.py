@@ -24,7 +24,7 @@ METADATA = {*FOLDED, "alt", "trusted", "collapsed", "scrolled", "editable", "exe
 
 def test_file_is_what_jupyter_saves():
     nbformat.validate(notebook)
-    assert NOTEBOOK.stat().st_size < 1_500_000
+    assert NOTEBOOK.stat().st_size < 2_000_000  # more opens slowly in a browser
     assert set(notebook.metadata) <= {"kernelspec", "language_info", "colab"}
     counts = [cell.execution_count for cell in cells.values()]
     assert counts == list(range(1, len(cells) + 1))
@@ -62,7 +62,7 @@ def test_facts_are_of_cells_and_bands_exclude_mistakes():
     for cell_id, (printed, _) in read_facts().items():
         for line in printed:
             assert re.search(common.pattern(line), common.text_of(cells[cell_id].outputs)), line
-    for line in re.findall(r"(?m)^[^#].*", common.FACTS.read_text(encoding="utf-8")):
+    for line in re.findall(r"(?m)^[^#\n].*", common.FACTS.read_text(encoding="utf-8")):
         assert ("{…}" in line) == ("  # left out: " in line), line
         for band in re.findall(BAND, line):
             assert band == "…" or can_fail(band), line

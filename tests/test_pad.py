@@ -2,10 +2,7 @@
 
 import base64
 import json
-import os
 import re
-import subprocess
-import sys
 from io import BytesIO
 from urllib.request import urlopen
 
@@ -15,7 +12,7 @@ from PIL import Image
 from playwright.sync_api import expect
 from sklearn.datasets import load_digits
 
-from common import NOTEBOOK, ROOT, code_cells, picture, read, text_of
+from common import NOTEBOOK, code_cells, picture, read, run_python, text_of
 from helpers import FOREIGN, STROKES, draw, network_of_pad
 
 SAYS = [f"This is a {digit}." for digit in range(10)]
@@ -28,9 +25,8 @@ def page(tmp_path_factory, browser):
     """The page in a browser, for all tests; a script error in any of them fails the last."""
     folder, errors = tmp_path_factory.mktemp("page"), []
     convert = f"-m jupyter nbconvert --config page/config.py {NOTEBOOK.name} --output-dir"
-    command = [sys.executable, *convert.split(), folder]
-    env = os.environ | {"GITHUB_REPOSITORY": "someone/digits"}
-    subprocess.run(command, check=True, cwd=ROOT, env=env, timeout=300)
+    run = run_python(*convert.split(), folder, env={"GITHUB_REPOSITORY": "someone/digits"})
+    assert run.returncode == 0, run.stderr
     page = browser.new_page(offline=True)
     page.on("pageerror", lambda error: errors.append(error))
     page.goto((folder / f"{NOTEBOOK.stem}.html").as_uri(), wait_until="domcontentloaded")
@@ -110,7 +106,7 @@ def test_page_folds_cells_and_describes_figures(page):
 
 
 def say(page, drawings):
-    """Return what the pad says to drawings: a script paints them, and undoes a Clear."""
+    """Return what the pad says to drawings: a script paints them; undoing a Clear, it reads."""
     script = """drawings => drawings.map((strokes) => {
       const pad = document.querySelector(".digit-pad");
       pad.paper.fillRect(0, 0, 280, 280);
@@ -134,6 +130,7 @@ def test_learns_a_form_that_it_misreads(page, digit, strokes):
                 page.get_by_role("button", name=f"This is a {digit}").click()
                 clicks += 1
     assert set(say(page, misread[:3])) == {right}
+    assert draw(page, misread[0]) == right
     still = [said for said in say(page, hands) if said != right]
     assert len(still) < max(1, len(misread) / 2)
     learned = page.locator(".digit-pad .learned")
@@ -150,8 +147,9 @@ def test_is_used_from_the_keyboard(page):
     canvas = page.locator(".digit-pad canvas").first
 
     def press(keys, said):
+        canvas.focus()
         for key in keys:
-            canvas.press(key)
+            page.keyboard.press(key)
         expect(page.locator(".digit-pad output").last).to_have_text(said)
 
     press(["ArrowUp"] * 12 + ["Space"] + ["ArrowDown"] * 24, SAYS[1])
@@ -160,7 +158,7 @@ def test_is_used_from_the_keyboard(page):
     press([], SAYS[1])
     press(["Delete"], "Draw a digit.")
     press(["Control+z"], SAYS[1])
-    canvas.press("Tab")
+    page.keyboard.press("Tab")
     expect(canvas).not_to_be_focused()
 
 
