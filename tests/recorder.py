@@ -104,7 +104,7 @@ def settings(thing):
         return thing if isinstance(thing, str) else f"{thing:.4g}"
     if hasattr(thing, "layers"):
         layers = (la for la in thing.layers if not isinstance(la, keras.layers.InputLayer))
-        return " → ".join(map(settings, layers))
+        return " → ".join(networks.get(layer) or settings(layer) for layer in layers)
     parts, config = [], getattr(thing, "get_config", lambda: vars(thing))()
     for key, parameter in inspect.signature(type(thing)).parameters.items():
         value = config.get(key)
