@@ -165,7 +165,7 @@ def points_text(points):
     """Return points (n, 2) as text; of many, how many, their ends, mean and greatest height."""
     points = np.asarray(points, float)
     places = [f"({number(x)}, {number(y)})" for x, y in points]
-    if len(points) > 8:
+    if len(points) > 9:
         mean, most = (number(of(points[:, 1])) for of in (np.nanmean, np.nanmax))
         return f"{len(points)} points {places[0]} to {places[-1]}, mean {mean}, at most {most}"
     return ", ".join(places)
