@@ -134,11 +134,11 @@ def test_learns_a_form_that_it_misreads(page, digit, strokes):
     still = [said for said in say(page, hands) if said != right]
     assert len(still) < max(1, len(misread) / 2)
     learned = page.locator(".digit-pad .learned")
-    expect(learned).to_have_text(f"Learned from {clicks} drawing{'s' * (clicks != 1)}.")
-    answers = say(page, STROKES)
+    assert learned.inner_text() == f"Learned from {clicks} drawing{'s' * (clicks != 1)}."
+    answers = [draw(page, strokes) for strokes in STROKES]
     assert np.sum(np.array(answers) == SAYS) >= 9, answers
     page.get_by_role("button", name="Forget").click()
-    expect(learned).to_have_text("Learned from 0 drawings.")
+    assert learned.inner_text() == "Learned from 0 drawings."
     assert say(page, misread[:1]) != [right]
 
 
@@ -150,7 +150,7 @@ def test_is_used_from_the_keyboard(page):
         canvas.focus()
         for key in keys:
             page.keyboard.press(key)
-        expect(page.locator(".digit-pad output").last).to_have_text(said)
+        assert page.locator(".digit-pad output").last.inner_text() == said
 
     press(["ArrowUp"] * 12 + ["Space"] + ["ArrowDown"] * 24, SAYS[1])
     press("777", SAYS[7])
