@@ -1,11 +1,12 @@
 # For `jupyter nbconvert --config page/config.py run.ipynb` in the folder above.
 import os
+from pathlib import Path
 
 c = get_config()  # noqa: F821, Jupyter gives it
 c.NbConvertApp.export_format = "html"
 c.NbConvertApp.output_base = "MNIST_digit_classification"
 c.HTMLExporter.template_name = "digits"
-c.TemplateExporter.extra_template_basedirs = ["page"]
+c.TemplateExporter.extra_template_basedirs = [str(Path(__file__).parent)]
 c.TemplateExporter.exclude_input_prompt = True
 c.TemplateExporter.exclude_output_prompt = True
 # On GitHub, the page has a link that opens the notebook in Colab.

@@ -1,4 +1,4 @@
-"""What conftest.py, tests and renew.py share: the notebook, and facts.txt with its bands."""
+"""Reads the notebook's file, its cells and outputs, and the ways to break it on purpose."""
 
 import ast
 import base64
@@ -6,26 +6,18 @@ import os
 import re
 import subprocess
 import sys
-from collections import defaultdict
-from functools import cache
-from io import BytesIO
-from itertools import chain
 from pathlib import Path
+from typing import NamedTuple
 
 import nbformat
-import numpy as np
 import pytest
-from PIL import Image
+
+from facts import sections
 
 TESTS = Path(__file__).resolve().parent
 ROOT = TESTS.parent
 NOTEBOOK = ROOT / "MNIST_digit_classification.ipynb"
-FACTS = TESTS / "facts.txt"
-BAND = r"\{(…|\S+ … \S+?)\}"  # in a line of facts.txt
-NUMBER = r"(?<![\w.#])-?\d+(?:,\d{3})*(?:\.\d+)?"
-# Cells that show other images in each run: in ten, saved and new pictures correlated by 0.1 to
-# 0.99. Those that vary otherwise had 0.86 to 1, and pictures of other cells 0.47 at most.
-LUCK = ["confusion-plot", "doubt", "mistakes", "answers", "variations", "remaining", "misread"]
+BREAKS = TESTS / "breaks.txt"
 # What TensorFlow and Matplotlib log when they are imported.
 LOG = (
     r"(?:(?:20\S+ \S+: )?(?:[IWE](?:\d{4})? |WARNING: All log messages before|To enable the following)"
@@ -35,7 +27,9 @@ LOG = (
 
 def missing(reason):
     """Skip a test that needs what this machine lacks; where CI is set, let it fail."""
-    (pytest.fail if "CI" in os.environ else pytest.skip)(reason)
+    if "CI" in os.environ:
+        pytest.fail(reason, pytrace=False)
+    pytest.skip(reason)
 
 
 def run_python(*arguments, cwd=ROOT, env=(), before=(), timeout=900):
@@ -55,10 +49,31 @@ def code_cells(notebook):
     return {cell.id: cell for cell in notebook.cells if cell.cell_type == "code"}
 
 
-def broken(source, code, instead):
-    """Return the source of a cell with a piece of code that stands there once replaced."""
-    assert source.count(code) == 1, f"{code!r} must stand there once"
-    return source.replace(code, instead)
+class Change(NamedTuple):
+    """A way to break a cell on purpose: a piece of code, and what is put in its place."""
+
+    cell: str
+    code: str
+    instead: str
+
+    def __str__(self):
+        return f"{self.cell}: {self.code} → {self.instead}"
+
+    def apply(self, source):
+        """Return the source of the cell with the code replaced, which must stand there once."""
+        assert source.count(self.code) == 1, f"{self.code!r} must stand once in {self.cell}"
+        return source.replace(self.code, self.instead)
+
+
+def changes(lines):
+    """Return lines such as "load: / 255 → / 127" as changes."""
+    form = re.compile(r"(?P<cell>[\w-]+): (?P<code>.+?) →(?: (?P<instead>.*))?")
+    return [Change(**form.fullmatch(line).groupdict("")) for line in lines]
+
+
+def read_breaks():
+    """Return breaks.txt as {heading: [Change, ...]}."""
+    return {heading: changes(lines) for heading, lines in sections(BREAKS).items()}
 
 
 def definitions():
@@ -69,7 +84,7 @@ def definitions():
     kept = ast.Import, ast.ImportFrom, ast.FunctionDef
     trees = [ast.parse(cell.source).body for cell in code_cells(read()).values()]
     body = [node for tree in trees for node in tree if isinstance(node, kept)]
-    names = {"SEED": 42}
+    names = {"SEED": 42, "x_train": None, "y_train": None}  # of default arguments
     exec(compile(ast.Module(body, []), NOTEBOOK.name, "exec"), names)  # noqa: S102
     return names
 
@@ -91,89 +106,3 @@ def picture(outputs):
     """Return the picture among the outputs of a cell as PNG bytes, or None."""
     pngs = [o["data"]["image/png"] for o in outputs if "image/png" in o.get("data", {})]
     return base64.b64decode(pngs[0]) if pngs else None
-
-
-def likeness(old, new):
-    """Return the correlation of two pictures, PNG bytes, in blocks of 16×16 pixels."""
-    first, second = (Image.open(BytesIO(png)).convert("L") for png in (old, new))
-    blocks = [np.ravel(p.resize(first.size).reduce(16)) for p in (first, second)]
-    return np.corrcoef(blocks)[0, 1]
-
-
-def sections(path):
-    """Return the lines of a text file below each of its [headings], without comments."""
-    found = {}
-    for line in path.read_text(encoding="utf-8").splitlines():
-        line, *_ = re.split(r"^#|  # ", line)
-        if heading := re.fullmatch(r"\[(.+)\]", line):
-            lines = found.setdefault(heading[1], [])
-        elif line:
-            lines.append(line)
-    return found
-
-
-@cache
-def read_facts():
-    """Return facts.txt as {cell id: (lines that the cell prints, facts)}; of others, none."""
-    found = defaultdict(lambda: ([], []))
-    for cell_id, lines in sections(FACTS).items():
-        for line in lines:
-            found[cell_id][not line.startswith("> ")].append(line.removeprefix("> "))
-    return found
-
-
-def read_breaks():
-    """Return breaks.txt as {heading: [(cell id, code, instead, ...), ...]}."""
-    found = {}
-    for heading, lines in sections(TESTS / "breaks.txt").items():
-        for line in lines:
-            cell_id, line = line.split(": ", 1) if " " in heading else (heading, line)
-            parts = [part.strip() for part in f"{line} ".split(" → ")]
-            found.setdefault(heading, []).append((cell_id, *parts))
-    return found
-
-
-def pattern(line):
-    """Return the regex that finds what has the form of a line of facts.txt."""
-    parts = re.split(BAND, " ".join(line.split()))
-    parts[::2] = [re.escape(part).replace(r"\ ", " +") for part in parts[::2]]
-    parts[1::2] = [r"(\S.*?)" if band == "…" else f"({NUMBER})" for band in parts[1::2]]
-    return rf"(?m)^ *{''.join(parts)} *$"
-
-
-def numbers(text):
-    """Return the numbers of a band such as "0.1 … 1,000", or a single one."""
-    return [float(number) for number in text.replace(",", "").split(" … ")]
-
-
-def within(value, band):
-    """Return whether a number as text lies in a band; any text does in "…"."""
-    if band == "…":
-        return True
-    low, high = numbers(band)
-    return low <= numbers(value)[0] <= high
-
-
-def filled(line, texts):
-    """Return a line of facts.txt with texts in place of its bands."""
-    texts = iter(texts)
-    return re.sub(BAND, lambda band: next(texts), line)
-
-
-def banded(text, cell_id):
-    """Return a text that a cell puts out with bands in place of its numbers, to be compared.
-
-    A number outside its band stays, followed by what is allowed, for pytest to show. Lines
-    are looked for in the order of facts.txt.
-    """
-    done = ""
-    for line in chain(*read_facts()[cell_id]):
-        match = re.search(pattern(line), text)
-        if match and match.groups():
-            shown = [
-                f"{{{band}}}" if within(value, band) else f"{value} (allowed: {band})"
-                for value, band in zip(match.groups(), re.findall(BAND, line))
-            ]
-            done += text[: match.start()] + filled(line, shown)
-            text = text[match.end() :]
-    return done + text

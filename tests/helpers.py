@@ -10,27 +10,29 @@ from PIL import Image, ImageDraw
 from common import code_cells
 
 
-def network_of_pad(notebook):
-    """Return the network in the pad of a notebook's page, as a Keras model."""
+def network_of_pad(notebook, cell_id="draw-again"):
+    """Return the network in a pad of a notebook's page, as a Keras model."""
     import keras  # here, as it takes seconds, and most runs collect more than they use
 
-    html = code_cells(notebook)["pad"].outputs[0].data["text/html"]
-    weights = np.frombuffer(
-        base64.b64decode(re.search(r'atob\("([^"]+)"\)', html)[1]), "<f2"
-    ).astype("float32")
-    layers = json.loads(re.search(r"layers = (\[.*\]);", html)[1])
+    html = code_cells(notebook)[cell_id].outputs[0].data["text/html"]
+    parts = json.loads(re.search(r"data-network='([^']+)'", html)[1])
+    weights = np.frombuffer(base64.b64decode(parts["numbers"]), "<f2").astype("float32")
     model = keras.Sequential([keras.Input((28, 28)), keras.layers.Reshape((28, 28, 1))])
-    for layer in layers:
-        last = "softmax" if layer is layers[-1] else "relu"
-        filters, width = layer["filters"], layer["width"]
-        conv = keras.layers.Conv2D(filters, width, layer["stride"], activation=last)
-        model.add(conv)
-        sizes = np.cumsum([conv.kernel.shape.num_elements(), filters])
+    for layer in parts["layers"]:
+        if layer is parts["layers"][-1]:
+            model.add(keras.layers.Flatten())
+            new = keras.layers.Dense(layer["filters"], "softmax")
+        else:
+            new = keras.layers.Conv2D(
+                layer["filters"], layer["width"], layer["stride"], activation="relu"
+            )
+        model.add(new)
+        sizes = np.cumsum([new.kernel.shape.num_elements(), layer["filters"]])
         kernel, bias, weights = np.split(weights, sizes)
-        conv.set_weights([kernel.reshape(conv.kernel.shape), bias])
-        model.add(keras.layers.MaxPooling2D(layer["pool"]))
+        new.set_weights([kernel.reshape(new.kernel.shape), bias])
+        if layer["pool"] > 1:
+            model.add(keras.layers.MaxPooling2D(layer["pool"]))
     assert not len(weights)
-    model.add(keras.layers.Flatten())
     return model
 
 
@@ -78,14 +80,39 @@ def drawing(digit, size=280, pen=22):
     return sheet
 
 
-def draw(page, strokes):
-    """Draw strokes on the cleared pad of a page; return what it says about them."""
-    page.get_by_role("button", name="Clear").click()
-    box = page.locator(".digit-pad canvas").first.bounding_box()
+def draw(page, strokes, which=-1):
+    """Draw strokes on a pad of a page, cleared, the last one; return what it says."""
+    pad = page.locator(".digit-pad").nth(which)
+    pad.get_by_role("button", name="Clear").click()
+    box = pad.locator(".paper").bounding_box()
     for (x, y), *corners in strokes:
         page.mouse.move(box["x"] + x, box["y"] + y)
         page.mouse.down()
         for x, y in corners:
             page.mouse.move(box["x"] + x, box["y"] + y)
         page.mouse.up()
-    return page.evaluate("document.querySelectorAll('.digit-pad output')[1].value")
+    return pad.locator("output").inner_text()
+
+
+def ink_of(strokes):
+    """Return the ink of strokes by the pad's round pen of 22 pixels, (280, 280), 0 to 1."""
+    ink, (row, column) = np.zeros((280, 280)), np.mgrid[:280, :280] + 0.5
+    for stroke in strokes:
+        for (x, y), (to_x, to_y) in zip([stroke[0], *stroke], stroke):
+            along = (column - x) * (to_x - x) + (row - y) * (to_y - y)
+            along = np.clip(along / (((to_x - x) ** 2 + (to_y - y) ** 2) or 1), 0, 1)
+            away = np.hypot(column - x - along * (to_x - x), row - y - along * (to_y - y))
+            ink = np.maximum(ink, 11.5 - away)
+    return np.clip(ink, 0, 1)
+
+
+def hands(count):
+    """Return digits in as many hands: shaken, small to large, here and there."""
+    rng, found = np.random.default_rng(0), []
+    forms = STROKES + [strokes for _, strokes in FOREIGN.values()]
+    for form in (forms * count)[:count]:
+        scale, move = rng.uniform(0.3, 1.1), rng.uniform(-30, 30, 2)
+        hand = [140 + scale * (np.array(s) - 140) + move for s in form]
+        hand = [np.clip(s + rng.uniform(-4, 4, s.shape), 0, 280) for s in hand]
+        found.append([stroke.tolist() for stroke in hand])
+    return found

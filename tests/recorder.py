@@ -1,61 +1,53 @@
 """Notes, in the notebook's kernel, what cannot be read in the outputs of a cell.
 
-That is what its figures draw, and what each network is given: which rows of which set,
-with their own labels or not, and how it is trained. conftest.py starts the recorder before
-the first cell, and takes the facts after each. Nothing of it is seen or saved by Jupyter.
+That is what its figures show (figures.py), and what each network is given: which rows of which
+set, with their own labels or not, and how it is trained. The conftest.py beside the notebook
+starts the recorder before the first cell, and takes the facts after each. Nothing of it is seen
+or saved by Jupyter.
 """
 
 import inspect
 import os
 import re
 import socket
-from collections import Counter
 from functools import wraps
-from itertools import chain
 from weakref import WeakKeyDictionary
 
 import keras
 import numpy as np
-from matplotlib.category import StrCategoryLocator
-from matplotlib.collections import QuadMesh
-from matplotlib.colors import to_hex
+import tensorflow as tf
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
-from matplotlib.ticker import FixedLocator
 from sklearn.datasets import load_digits
 
+from figures import UNKNOWN, counted, figure_text, texts_of
+from known import (
+    NUMBER,
+    argument_text,
+    forget,
+    know,
+    know_answers,
+    number,
+    recognised,
+    rows_text,
+    summary,
+)
+
 SHIFT = int(os.environ.get("SEED_SHIFT", "0"))  # other seeds for training, to measure bands
-UNTOLD = {"name", "dtype", "seed", "data_format", "trainable", "axis", "reduction"}
-METHODS = ["fit", "evaluate", "predict", "__call__"]  # of keras.Model
-UNKNOWN = "which the recorder does not know"
+# Says nothing about what a thing does, or is noted elsewhere.
+UNTOLD = {"name", "dtype", "seed", "data_format", "trainable", "axis", "reduction", "learning_rate"}
+ON_BATCH = ["train_on_batch", "test_on_batch", "predict_on_batch"]
+METHODS = ["fit", "evaluate", "predict", "__call__", *ON_BATCH]  # of keras.Model
+TRAINS = ["fit", "train_on_batch"]
+ALIKE = 12  # of more notes that differ in numbers alone, as in a loop, the first and the last stay
+MANY = 1000  # of so many images, known labels are compared with what a network reads
+FEW = 2000  # of more arrays that a network puts out, only those with ten numbers are remembered
 OTHERS = load_digits()
 notes = []  # the facts of the cell that runs
-fitted = []  # its networks
+texts = []  # its figures' texts, and where they stand
+fitted = []  # its networks, trained there for the first time
+changed = []  # its networks whose weights are not yet known
 running = []  # the outermost method that runs: `fit` calls `evaluate`
 networks = WeakKeyDictionary()  # {model: where it was first fitted}
-known = {}  # {key of an image: (set, row, label)}
-
-
-def number(value):
-    """Write a number with four digits, at most four of them decimals."""
-    return np.format_float_positional(round(float(f"{value:.4g}"), 4) + 0.0, trim="-")
-
-
-def counted(lines):
-    """Return lines, each once, and how often it was there."""
-    return [f"{line} ({n} times)" if n > 1 else line for line, n in Counter(lines).items()]
-
-
-def key_of(image):
-    """Return a number that stands for an image, its pixels rounded to four decimals."""
-    return hash(np.int32(np.rint(1e4 * np.float64(image))).tobytes())
-
-
-def know(name, images, labels):
-    """Remember the images (n, height, width) of a set, and their labels (n,)."""
-    for row, (image, label) in enumerate(zip(images, labels)):
-        known.setdefault(key_of(image), (name, row, int(label)))
 
 
 def know_others(names):
@@ -66,70 +58,151 @@ def know_others(names):
             know(name, value, OTHERS.target)
 
 
-def rows_text(found):
-    """Return which rows of which sets there are, such as "train 0–53,999"."""
-    sets = {}
-    for name, row, _ in filter(None, found):
-        sets.setdefault(name, []).append(row)
-    texts = [f"{found.count(None):,} unknown"] if None in found else []
-    for name, rows in sets.items():
-        rows, times = np.unique(rows, return_counts=True)
-        text = f"{name} {rows[0]:,}" + f"–{rows[-1]:,}" * (len(rows) > 1)
-        text = f"{len(rows):,} of {text}" if np.ptp(rows) >= len(rows) else text
-        times = " to ".join(map(str, np.unique([times.min(), times.max()])))
-        texts.append(text + f", {times} times each" * (times != "1"))
-    return " and ".join(texts)
+def name_of(model):
+    return networks.get(model, "a network not fitted")
 
 
-def data_text(x, y=None):
+def know_outputs(model, x, y):
+    """Remember what a network puts out: its answers, channels of a layer, or changed images."""
+    if not hasattr(y, "shape") or not hasattr(x, "shape"):
+        return
+    x, y, name = np.asarray(x), np.asarray(y), name_of(model)
+    if y.ndim == 4 and y.shape[-1] == 1:
+        y = y[..., 0]
+    if y.ndim == 2 and len(x) == len(y) and y.shape[1] == 10:
+        know_answers(name, x, y)
+        know_confusion(name, recognised(x), y.argmax(axis=1))
+    elif y.ndim == 3 and len(y) <= FEW:
+        know(f"what {name} makes of {rows_text(recognised(x))}, image", y)
+    elif y.ndim == 4 and len(y) * y.shape[-1] <= FEW:
+        for given, maps in zip(recognised(x), np.moveaxis(y, -1, 1)):
+            source = f"what {name} puts out for {rows_text([given])}"
+            know(source, maps)
+            know(source, [maps])  # as one array
+
+
+def know_confusion(name, found, read):
+    """Remember how often images of one set with each label are read as each digit."""
+    if len({entry and entry.source for entry in found}) == 1 and found[0] and len(found) >= MANY:
+        confusion = np.zeros((10, 10))
+        np.add.at(confusion, ([entry.label or 0 for entry in found], read), 1)
+        know(f"confusions of {name} on {found[0].source}", [confusion])
+
+
+def know_weights(model):
+    """Remember the weights of each unit and filter, those of a first layer as images."""
+    layers = [layer for layer in model.layers if layer.get_weights()]
+    for n, layer in enumerate(layers, 1):
+        kernel, source = layer.get_weights()[0], f"weights of {name_of(model)}, layer {n}, unit"
+        forget(source)
+        side = int(np.sqrt(len(kernel)))
+        if kernel.ndim == 2 and side * side == len(kernel):
+            know(source, kernel.T.reshape(-1, side, side))
+        elif kernel.ndim == 4:
+            know(source, kernel[:, :, 0].transpose(2, 0, 1))
+
+
+def data_text(x, y=None, weights=None):
     """Return what images are, and whether the labels (n, 10) or (n,) are their own."""
     if not hasattr(x, "shape"):
         return f"a {type(x).__name__}, {UNKNOWN}"
     x = np.asarray(x)
-    found = [known.get(key_of(image)) for image in x]
-    text = rows_text(found) + f", mean {number(x.mean())}" * (None in found)
-    if y is None:
-        return text
-    y = np.asarray(y)
-    digits = y if y.ndim == 1 else y.argmax(axis=1)
-    others = sum(f is None or f[2] != digit for f, digit in zip(found, digits))
-    text += f", {others:,} not with their own labels" if others else ", own labels"
-    changed = y.ndim == 2 and not np.array_equal(y, np.eye(10)[digits])
-    return text + f" of {number(y.max())}" * changed
+    found = recognised(x)
+    text = rows_text(found) + f", {summary(x)}" * (None in found)
+    if y is not None:
+        y = np.asarray(y)
+        digits = y if y.ndim == 1 else y.argmax(axis=1)
+        others = sum(f is None or f.label != digit for f, digit in zip(found, digits))
+        text += f", {others:,} not with their own labels" if others else ", own labels"
+        if y.ndim == 2 and not np.array_equal(y, np.eye(10)[digits]):
+            text += f" of {number(y.max())}"
+    return text if weights is None else f"{text}, weights {argument_text(np.asarray(weights))}"
 
 
 def settings(thing):
     """Return how a thing of Keras was made: what differs from the defaults; a model's layers."""
-    if isinstance(thing, (str, float)):
-        return thing if isinstance(thing, str) else f"{thing:.4g}"
+    if thing is None or isinstance(thing, (str, float)):
+        return f"{thing:.4g}" if isinstance(thing, float) else str(thing)
+    if isinstance(thing, (list, tuple)):
+        return " and ".join(map(settings, thing))
+    if isinstance(thing, dict):
+        return settings(keras.saving.deserialize_keras_object(thing))
+    frozen = " frozen" * (getattr(thing, "trainable", None) is False and bool(thing.weights))
     if hasattr(thing, "layers"):
         layers = (la for la in thing.layers if not isinstance(la, keras.layers.InputLayer))
-        return " → ".join(networks.get(layer) or settings(layer) for layer in layers)
+        return " → ".join(networks.get(la) or settings(la) for la in layers) + frozen
     parts, config = [], getattr(thing, "get_config", lambda: vars(thing))()
     for key, parameter in inspect.signature(type(thing)).parameters.items():
-        value = config.get(key)
-        if isinstance(value, (tuple, list)) and len(value) == 2 and value[0] == -value[1]:
-            value = value[1]  # some versions of Keras write a range for one number
-        plain = isinstance(value, (bool, int, float, str, tuple, list))
-        if plain and key not in UNTOLD and value != parameter.default:
-            parts.append(f"{key} {'×'.join(map(str, np.ravel(value)))}")
-    return f"{type(thing).__name__}({', '.join(parts)})"
+        value, default = made(config.get(key), key), made(parameter.default, key)
+        if key not in UNTOLD and value != default and value is not None:
+            parts.append(f"{key} {value}")
+    return f"{type(thing).__name__}({', '.join([*parts, *hooks(thing)])}){frozen}"
+
+
+def made(value, key):
+    """Return a setting as text, or None where it is no plain value and nothing of Keras."""
+    if isinstance(value, dict) and "class_name" in value:
+        return settings(value)
+    if isinstance(value, str) and key.endswith("_initializer"):
+        return settings(keras.initializers.get(value))
+    if isinstance(value, (tuple, list)) and len(value) == 2 and value[0] == -value[1]:
+        value = value[1]  # some versions of Keras write a range for one number
+    if isinstance(value, (bool, int, float, str, tuple, list)):
+        return "×".join(map(str, np.ravel(value)))
+    return None
+
+
+def hooks(thing):
+    """Return the names of what a callback does: methods of its own, functions that it was given."""
+    usual = keras.callbacks.Callback
+    if not isinstance(thing, usual) or type(thing).__name__ in ("EarlyStopping", "History"):
+        return []
+    own = [name for name in dir(usual) if getattr(type(thing), name) is not getattr(usual, name)]
+    return sorted(name for name in {*own, *vars(thing)} if name.startswith("on_"))
+
+
+def reached(model, history, callbacks):
+    """Return the accuracy that a training reached; where the best weights came back, theirs."""
+    found = getattr(history, "history", None) or {}
+    names = sorted(found, key=lambda n: (not n.startswith("val_"), "acc" not in n, n))
+    epoch = -1
+    for callback in callbacks or []:
+        if getattr(callback, "restore_best_weights", False):
+            epoch = callback.best_epoch
+    return f"; reached {names[0]} {found[names[0]][epoch]:.4f}" if names else ""
+
+
+def right_text(x, y):
+    """Return how many of many known images a network reads right, as a share."""
+    found = recognised(np.asarray(x)) if hasattr(x, "shape") and len(x) >= MANY else [None]
+    if None in found or any(f.label is None for f in found) or np.ndim(y) != 2:
+        return ""
+    right = np.asarray(y).argmax(axis=1) == [f.label for f in found]
+    return f"; read right {right.mean():.4f}"
 
 
 def call_text(method, model, x, y=None, validation_data=None, callbacks=None, **others):
     """Return what a method of a model was given, as one line."""
-    parts = [f"{method} {networks.get(model, 'a network not fitted')}", data_text(x, y)]
-    if method == "fit":
-        rate = keras.saving.deserialize_keras_object(model.optimizer.get_config()["learning_rate"])
-        parts += [
-            f"validated on {data_text(*validation_data) if validation_data else 'nothing'}",
-            f"{type(model.optimizer).__name__} {settings(rate)}",
+    weights = others.pop("sample_weight", None)
+    parts = [f"{method} {name_of(model)}", data_text(x, y, weights)]
+    if method in TRAINS:
+        rate = model.optimizer.get_config()["learning_rate"]
+        validation = data_text(*validation_data) if validation_data else "nothing"
+        metrics = (model.get_compile_config() or {}).get("metrics")
+        parts += [f"validated on {validation}"] * (method == "fit") + [
+            f"{settings(model.optimizer).replace('()', '')} rate {settings(rate)}",
             f"loss {settings(model.loss)}",
+            f"metrics {settings(metrics)}",
             settings(model),
         ]
     parts += map(settings, callbacks or [])
     others.pop("verbose", None)
-    return "; ".join(parts + [f"{key} {value}" for key, value in others.items()])
+    return "; ".join(parts + [f"{key} {argument_text(value)}" for key, value in others.items()])
+
+
+def is_symbolic(value):
+    """Return whether Keras builds a network or a graph with this, and nothing is computed."""
+    return isinstance(value, keras.KerasTensor) or tf.is_symbolic_tensor(value)
 
 
 def noted(method, names):
@@ -138,188 +211,86 @@ def noted(method, names):
 
     @wraps(method)
     def run(model, *args, **kwargs):
-        if running or isinstance([*args, *kwargs.values()][0], keras.KerasTensor):
-            return method(model, *args, **kwargs)  # Keras calls it, or a network is built
+        if running or is_symbolic([*args, *kwargs.values()][0]):
+            return method(model, *args, **kwargs)
         called = model.call if name == "call" else method.__get__(model)
         (_, x), *others = inspect.signature(called).bind(*args, **kwargs).arguments.items()
         given = {"x": x, **dict(others)}  # a network that is called names it "inputs"
-        if name != "call" and "verbose" not in given:
+        if name not in ("call", *ON_BATCH) and "verbose" not in given:
             kwargs["verbose"] = 0  # Jupyter clears bars, nbval would not
-        if name == "fit" and not networks and SHIFT:
+        if name in TRAINS and not networks and SHIFT:
             keras.utils.set_random_seed(SHIFT)
-        if name == "fit" and model not in networks:
+        if name in TRAINS and model not in networks:
             fitted.append(model)
             networks[model] = f"network {len(fitted)} of this cell"
+        if name in TRAINS and model not in changed:
+            changed.append(model)
         running.append(name)
+        result, after = None, ""
         try:
-            return method(model, *args, **kwargs)
+            result = method(model, *args, **kwargs)
         finally:
             running.pop()
             know_others(names)
-            notes.append(call_text(name, model, **given))
+            text = call_text(name, model, **given)
+            if name == "fit":
+                after = reached(model, result, given.get("callbacks"))
+            elif name in ("predict", "predict_on_batch", "call"):
+                know_outputs(model, x, result)
+                after = right_text(x, result)
+            notes.append(text + after)
+        return result
 
     return run
 
 
-def points_text(points):
-    """Return points (n, 2) as text; of many, how many, their ends, mean and greatest height."""
-    points = np.asarray(points, float)
-    places = [f"({number(x)}, {number(y)})" for x, y in points]
-    if len(points) > 9:
-        mean, most = (number(of(points[:, 1])) for of in (np.nanmean, np.nanmax))
-        return f"{len(points)} points {places[0]} to {places[-1]}, mean {mean}, at most {most}"
-    return ", ".join(places)
-
-
-def axis_text(axes, name):
-    """Return an axis' label, scale, direction, limits and ticks, if they are set."""
-    axis, scaled = getattr(axes, f"{name}axis"), getattr(axes, f"get_autoscale{name}_on")()
-    low, high = map(number, axis.get_view_interval())
-    fixed = isinstance(axis.get_major_locator(), (FixedLocator, StrCategoryLocator))
-    labels = [t.get_text() for t in axis.get_ticklabels()] if fixed else []
-    found = {
-        f'"{axis.get_label_text()}"': axis.get_label_text(),
-        axis.get_scale(): axis.get_scale() != "linear",
-        f"{low} to {high}": not scaled,
-        "turned": scaled and axis.get_inverted(),
-        f"ticks {' '.join(labels)}": "".join(labels),
-    }
-    text = ", ".join(text for text, said in found.items() if said)
-    return f"{name} {text}" if text else ""
-
-
-def title_of(axes, entry):
-    """Return a title with the digits that it names as "label", if it is the image's."""
-    title = " ".join(axes.get_title().split())
-    if not entry:
-        return title
-    digit, label = r"(?<![\d.,])\d(?![\d%]|[.,]\d)", str(entry[2])
-    return re.sub(digit, lambda m: "label" if m[0] == label else "another", title)
-
-
-def values_text(images):
-    """Return means of images, and how they change in their order and along rows and columns."""
-    means = np.array([image.mean() for image in images])
-    found = [("mean", means), ("in their order", means * np.arange(len(means)))]
-    for axis, name in enumerate(["rows", "columns"]):
-        steps = [np.diff(image, axis=axis) for image in images]
-        found.append((f"{name} differ by", [np.abs(step).mean() for step in steps]))
-        found.append(("grow by", [step.mean() for step in steps]))
-    return "values: " + ", ".join(f"{name} {number(np.mean(of))}" for name, of in found)
-
-
-def images_text(images):
-    """Yield what images are, and their titles."""
-    arrays = [np.asarray(image.get_array()) for image in images]
-    found = [known.get(key_of(array)) for array in arrays]
-    colours, placed = {}, []
-    for image, array in zip(images, arrays):
-        low, high = image.get_clim()
-        even = f" from {number(low)} to {number(high)}" * (low == -high < 0)
-        colours[image.get_cmap().name + even] = None
-        left, right, bottom, top = image.get_extent()
-        if (right - left, bottom - top) != array.shape[1::-1]:
-            ends = map(number, (left, right, bottom, top))
-            placed.append("placed from {} to {}, {} to {}".format(*ends))
-    rows = re.sub(r"( of \w+) [\d,–]+", r"\1", rows_text(found))  # which ones, may be luck
-    yield f"images {' '.join(colours)}: {rows}"
-    yield from placed
-    unknown = [np.float64(array) for array, entry in zip(arrays, found) if entry is None]
-    if unknown:
-        yield values_text(unknown)
-    titles = [title_of(image.axes, entry) for image, entry in zip(images, found)]
-    if any(titles):
-        ordered = re.search(r"\d", "".join(titles))  # their order counts
-        sets = [f"{n} × {title}" for title, n in sorted(Counter(titles).items())]
-        yield f"titles: {' | '.join(titles if ordered else sets)}"
-
-
-def heatmap_text(mesh):
-    """Yield what a heatmap's numbers are, and how it is coloured."""
-    values = np.ma.asarray(mesh.get_array()).filled(0)
-    entry = known.get(key_of(values))
-    yield f"heatmap {mesh.get_cmap().name}: {rows_text([entry])}"
-    numbers, texts = np.zeros(values.shape), mesh.axes.texts
-    for text in texts:
-        x, y = text.get_position()
-        numbers[int(y), int(x)] = float(text.get_text())
-    same, diagonal = numbers == values, np.eye(*values.shape, dtype=bool)
-    coloured = "all" if same.all() else "off the diagonal" if (same | diagonal).all() else "no"
-    yield f"numbers that are the colours: {coloured}; zeros: {len(texts) - np.sum(numbers != 0)}"
-    if entry is None:
-        yield f"rows sum to {' '.join(map(number, numbers.sum(axis=1)))}"
-        yield f"on the diagonal: {number(100 * np.trace(numbers) / max(numbers.sum(), 1))}%"
-
-
-def look_of(artist):
-    """Return what an artist looks like, and points that it goes through, of a shape its box."""
-    kind = type(artist).__name__
-    if not isinstance(artist, (Line2D, Patch)):
-        return f"a {kind}, {UNKNOWN}", []
-    place = artist.get_transform() - artist.axes.transData
-    path = place.transform_path(artist.get_path())
-    if isinstance(artist, Patch):
-        return f"{kind} {to_hex(artist.get_facecolor())}", path.get_extents().get_points()
-    label = "" if artist.get_label().startswith("_") else f'"{artist.get_label()}" '
-    style = f"{artist.get_linestyle()} {artist.get_marker()} {to_hex(artist.get_color())}"
-    return f"line {label}{style}", path.vertices
-
-
-def axes_text(axes):
-    """Yield what can be seen in a part of a figure, but for images and their titles."""
-    title, legend, around = axes.get_title(), axes.get_legend(), []
-    if not axes.images:
-        around += [title and f'title "{title}"', axis_text(axes, "x"), axis_text(axes, "y")]
-    if legend:
-        around.append(f"legend {', '.join(text.get_text() for text in legend.get_texts())}")
-    yield "; ".join(filter(None, around))
-    meshes = [shape for shape in axes.collections if isinstance(shape, QuadMesh)]
-    for mesh in meshes:
-        yield from heatmap_text(mesh)
-    if axes.texts and not meshes:
-        said = ", ".join(f'"{" ".join(text.get_text().split())}"' for text in axes.texts)
-        places = points_text([getattr(text, "xy", text.get_position()) for text in axes.texts])
-        yield f"texts {said} at {places}" + f' in "{title}"' * bool(axes.images)
-    groups = {}  # what looks the same
-    drawn = axes.lines, axes.patches, axes.collections, axes.artists, axes.tables
-    for artist in chain(*drawn, axes.child_axes):
-        if artist not in meshes:
-            look, points = look_of(artist)
-            groups.setdefault(look, []).extend(points)
-    yield from (f"{look} {points_text(points)}".strip() for look, points in groups.items())
-
-
 def note_figure(figure):
-    """Note what a figure draws, one line for each kind of thing; Jupyter shows nothing of it."""
-    parts = [axes for axes in figure.axes if axes.get_visible()]
-    title = f' "{figure.get_suptitle()}"' * (figure.get_suptitle() != "")
-    images = [image for axes in parts for image in axes.images]
-    lines = [*(images_text(images) if images else [])]
-    lines += counted(filter(None, chain(*map(axes_text, parts))))
-    size = f"{figure.bbox.width:.0f}×{figure.bbox.height:.0f}"
-    notes.extend([f"figure {size}{title}; {lines[0]}", *lines[1:]])
+    """Note what a figure shows, when Jupyter asks for it as JSON; Jupyter gets nothing."""
+    for model in changed:
+        know_weights(model)
+    changed.clear()
+    notes.extend(figure_text(figure))
+    texts.extend(texts_of(figure))
+
+
+def shortened(lines):
+    """Return lines; of many that differ in numbers alone, the first, how many, and the last."""
+    alike = {}
+    for line in lines:
+        alike.setdefault(re.sub(NUMBER, "0", line), []).append(line)
+    for same in alike.values():
+        if len(same) > ALIKE and same[0].split()[0] in ("call", *ON_BATCH):
+            yield from (f"{len(same)} such as: {same[0]}", f"and last: {same[-1]}")
+        else:
+            yield from same
 
 
 def take(cell_id, names):
-    """Return the facts of the cell that has run, as text, and forget them."""
-    facts = "\n".join(counted(notes))
+    """Return the facts of the cell that has run and its figures' texts, and forget both."""
+    found = {"facts": "\n".join(counted(shortened(notes))), "texts": texts.copy()}
     for n, model in enumerate(fitted, 1):
         networks[model] = f"network {n} of " * (len(fitted) > 1) + f"[{cell_id}]"
-    notes.clear()
-    fitted.clear()
+    changed.extend(model for model in fitted if model not in changed)  # under their new names
+    for kept in (notes, texts, fitted):
+        kept.clear()
     know_others(names)
-    return facts
+    return found
 
 
 def load():
-    """Load MNIST, and raise what Keras raises where it can't be had."""
+    """Load MNIST; return why it can't be had, or nothing."""
     socket.setdefaulttimeout(30)  # a blocked address may never answer
-    sets = keras.datasets.mnist.load_data()
-    socket.setdefaulttimeout(None)
+    try:
+        sets = keras.datasets.mnist.load_data()
+    except Exception as error:  # noqa: BLE001, Keras raises nothing narrower
+        return str(error) or type(error).__name__
+    finally:
+        socket.setdefaulttimeout(None)
     for name, (images, labels) in zip(["train", "test"], sets):
         know(name, images, labels)
-        know(name, (image / 255 for image in images), labels)
+        know(name, (images / 255).astype("float32"), labels)
     know("others", OTHERS.images, OTHERS.target)
+    return ""
 
 
 def start(names):

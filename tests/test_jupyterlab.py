@@ -1,11 +1,12 @@
 """Runs the notebook in JupyterLab as a reader does: in a real browser, by its menu.
 
-It has no MNIST there, so that the small digits make it short.
+It has no MNIST there, so that the small digits make it short, and says so.
 """
 
 import base64
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -16,7 +17,7 @@ import pytest
 from nbconvert.preprocessors import ClearOutputPreprocessor
 from playwright.sync_api import Error
 
-from common import NOTEBOOK, code_cells, is_log, picture, read
+from common import NOTEBOOK, code_cells, is_log, picture, read, text_of
 from helpers import STROKES, draw
 
 pytestmark = pytest.mark.slow
@@ -64,7 +65,7 @@ def test_runs_shows_all_pictures_and_reads_a_drawn_digit(lab, browser):
     page.wait_for_selector('[data-status="idle"]', timeout=120_000)
     page.get_by_role("menuitem", name="Run", exact=True).click()
     page.locator(".lm-Menu-itemLabel", has_text="Run All Cells").first.click()
-    for _ in range(200):
+    for _ in range(300):
         page.keyboard.press("ControlOrMeta+s")
         page.wait_for_timeout(3000)
         cells = list(code_cells(read(path)).values())
@@ -73,6 +74,11 @@ def test_runs_shows_all_pictures_and_reads_a_drawn_digit(lab, browser):
             break
     assert not [o for o in outputs if o.output_type == "error" or o.get("name") == "stderr"]
     assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
+    said = "\n".join(text_of(cell.outputs) for cell in cells)
+    (message,) = re.findall(r"(?m)^MNIST could not be loaded.*$", said)
+    assert "connect to the internet" in message
+    for network, least in {"first": 93, "convolutional": 96, "augmented": 97, "taught": 97}.items():
+        assert float(re.search(rf"{network} +([\d.]+)% read right", said)[1]) >= least
     pngs = [picture(cell.outputs) for cell in cells]
     saved = [picture(cell.outputs) for cell in code_cells(read()).values()]
     assert list(map(bool, pngs)) == list(map(bool, saved))
@@ -80,4 +86,4 @@ def test_runs_shows_all_pictures_and_reads_a_drawn_digit(lab, browser):
     images = page.eval_on_selector_all(".jp-OutputArea img", shown)
     for png in filter(None, pngs):
         assert f"data:image/png;base64,{base64.b64encode(png).decode()}" in images
-    assert draw(page, STROKES[7]).startswith("This is a ")
+    assert re.match(r"This is a \d\.|perhaps a \d, or no digit", draw(page, STROKES[7]))

@@ -1,40 +1,50 @@
-"""Checks of the notebook's file and of facts.txt, and that outputs bear out what the text says.
+"""Checks of the notebook's file, of facts.txt, and that outputs bear out what the text says.
 
-Outputs are compared by nbval (see conftest.py), in bands as wide as networks vary. Here, one
-number is compared with another.
+Outputs are compared by nbval (see the conftest.py beside the notebook), in bands as wide as
+networks vary. Here, one number is compared with another, and with the text.
 """
 
+import json
+import os
 import re
+import shutil
 import textwrap
+import warnings
+from pathlib import Path
 
 import nbformat
 import pytest
-from nbconvert import PythonExporter
 
 import common
-from common import BAND, NOTEBOOK, ROOT, broken, code_cells, read, read_facts, run_python
-from renew import can_fail, from_saved
+import facts
+import sentences
+from common import NOTEBOOK, ROOT, Change, code_cells, read, run_python, text_of
+from facts import TOKEN, read_facts
+from renew import FOLDED, RANDOM_ID, can_fail, from_saved
 
 notebook = read()
 cells = code_cells(notebook)
-FOLDED = {"cellView": "form", "jupyter": {"source_hidden": True}, "tags": ["hide-input"]}
 KINDS = ["stream stdout", "display_data image/png text/plain", "display_data text/html text/plain"]
 METADATA = {*FOLDED, "alt", "trusted", "collapsed", "scrolled", "editable", "execution"}
+TIDY = "`python tests/renew.py --saved` puts that right"
 
 
 def test_file_is_what_jupyter_saves():
     nbformat.validate(notebook)
-    assert NOTEBOOK.stat().st_size < 1_500_000, "make figures smaller"
-    assert set(notebook.metadata) <= {"kernelspec", "language_info", "colab"}
+    assert NOTEBOOK.stat().st_size < 1_700_000, "make figures smaller"
+    assert set(notebook.metadata) <= {"kernelspec", "language_info", "colab"}, TIDY
     counts = [cell.execution_count for cell in cells.values()]
-    assert counts == list(range(1, len(cells) + 1))
+    assert counts == list(range(1, len(cells) + 1)), "choose Run All, and save"
     for cell_id, cell in cells.items():
-        assert set(cell.metadata) <= METADATA, cell_id
+        assert set(cell.metadata) <= METADATA, f"{cell_id}; {TIDY}"
         assert not re.search(r"(?m)^\s*[%!]|NBVAL_|PYTEST_VALIDATE", cell.source), cell_id
         for output in cell.outputs:
+            if common.is_log(output) and "CI" not in os.environ:
+                warnings.warn(f"{cell_id} has what imports log; {TIDY}", stacklevel=1)
+                continue
             data = output.get("data", {})
             kind = " ".join([output.output_type, *sorted(data or [output.name])])
-            assert kind in KINDS, f"{cell_id}; of logs: tests/renew.py --saved drops them"
+            assert kind in KINDS, f"{cell_id}; of logs: {TIDY}"
             if "image/png" in data:
                 assert re.fullmatch(r"<Figure size .* Axes>", data["text/plain"]), cell_id
             assert not data.get("text/html", "").lstrip().startswith("<!--"), cell_id
@@ -42,61 +52,107 @@ def test_file_is_what_jupyter_saves():
     assert not re.search(r"(?<![\w~$.])/(?:root|home|Users|tmp|work)/\w|[A-Z]:\\{1,4}\w+\\", text)
 
 
-def test_folded_cells_are_folded_in_every_viewer():
+def test_cells_have_readable_names_and_are_folded_in_every_viewer():
+    for cell in notebook.cells:
+        assert not re.fullmatch(RANDOM_ID, cell.id), f"{cell.id}; {TIDY}"
     for cell_id, cell in cells.items():
         folded = {key: cell.metadata[key] for key in FOLDED if key in cell.metadata}
-        assert folded == (FOLDED if cell.source.startswith("# @title ") else {}), cell_id
+        title = cell.source.startswith("# @title ")
+        assert folded == (FOLDED if title else {}), f"{cell_id}; {TIDY}"
 
 
-def test_figures_have_alternative_texts():
+def test_figures_have_alternative_texts_of_their_own():
+    alts = []
     for cell_id, cell in cells.items():
         figures = [o for o in cell.outputs if "image/png" in o.get("data", {})]
         assert len(figures) <= 1, cell_id
-        assert not figures or len(cell.metadata["alt"]) > 20, cell_id
+        assert bool(figures) == ("alt" in cell.metadata), cell_id
+        alts += [cell.metadata["alt"]] if figures else []
+        assert not figures or len(alts[-1]) > 20, cell_id
+    assert len(set(alts)) == len(alts), alts
 
 
-def test_facts_are_of_cells_and_bands_exclude_mistakes():
+def test_facts_and_breaks_are_of_cells_and_bands_exclude_mistakes():
+    for heading, changes in common.read_breaks().items():
+        assert {heading.removeprefix("up to "), *(c.cell for c in changes)} - {"again"} <= {*cells}
     assert read_facts().keys() <= cells.keys()
-    headings = common.sections(common.TESTS / "breaks.txt").keys()
-    assert {h for h in headings if not re.match("small: |end to end$", h)} <= cells.keys()
+    found = {}
     for cell_id, (printed, _) in read_facts().items():
+        text = text_of(cells[cell_id].outputs)
         for line in printed:
-            assert re.search(common.pattern(line), common.text_of(cells[cell_id].outputs)), line
-    for line in re.findall(r"(?m)^[^#\n].*", common.FACTS.read_text(encoding="utf-8")):
-        assert ("{…}" in line) == ("  # left out: " in line), line
-        for band in re.findall(BAND, line):
-            assert band == "…" or can_fail(band), line
+            assert re.search(facts.slots(line)[1], text), f"[{cell_id}] {line}"
+        text = facts.with_tokens(text, printed, found)
+        assert "(allowed: " not in text, f"[{cell_id}] one network, two numbers: {text}"
+    for line in re.findall(r"(?m)^[^#\n].*", facts.FACTS.read_text(encoding="utf-8")):
+        assert ("{…" in line) == ("  # left out: " in line), line
+        for token in TOKEN.finditer(line):
+            assert not token["low"] or can_fail(token["low"], token["high"]), line
+            assert not token["name"] or token["name"] in facts.named_bands(), line
 
 
 def test_no_network_learns_from_test_images_or_from_what_is_unknown():
-    facts = [line for _, lines in read_facts().values() for line in lines]
-    fitted = [line for line in facts if line.startswith("fit ")]
-    assert len(fitted) >= 10
-    for line in fitted:
-        assert not re.search(r"\btest\b|unknown|not with their own|does not know", line)
-    assert not [line for line in facts if "does not know" in line]
+    lines = [line for _, lines in read_facts().values() for line in lines]
+    fits = [
+        (cell_id, line)
+        for cell_id, (_, lines_of_cell) in read_facts().items()
+        for line in lines_of_cell
+        if line.startswith(("fit ", "train_on_batch "))
+    ]
+    assert fits
+    for cell_id, line in fits:
+        noise = cell_id == "noise-lesson"  # learns from noise, on purpose
+        refused = r"\btest\b|does not know" + "|unknown|not with their own" * (not noise)
+        assert not re.search(refused, line)
+        validated = "; reached val_accuracy " in line or "; validated on nothing" in line
+        assert line.startswith("train_on") or validated
+    assert not [line for line in lines if "does not know" in line]
 
 
 def test_readme_and_its_images_show_the_saved_outputs():
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    shown = set(re.findall(r"images/([\w-]+)\.png", readme))
-    assert {path.stem for path in (ROOT / "images").glob("*")} == shown
+    shown = re.findall(r"images/([\w-]+)\.png", readme)
+    assert sorted(path.stem for path in (ROOT / "images").glob("*")) == sorted(shown)
     assert len(re.findall(r"<!-- ([\w-]+) -->\n```text", readme)) == 2
     for path, content in from_saved().items():
-        assert path.read_bytes() == content, f"{path.name}: tests/renew.py --saved renews it"
+        if path == NOTEBOOK and "CI" not in os.environ:  # logs are but a warning
+            new = nbformat.reads(content.decode(), as_version=4)
+            assert [c.source for c in new.cells] == [c.source for c in notebook.cells], TIDY
+            continue
+        assert path.read_bytes() == content, f"{path.name}: {TIDY}"
+
+
+def test_numbers_in_sentences_are_those_that_cells_print(runs):
+    texts = {cell.id: cell.source for cell in notebook.cells if cell.cell_type == "markdown"}
+    wrong = sentences.mistakes(texts, runs[0])
+    assert not wrong, "tests/numbers.txt says what they are bound to:\n" + "\n".join(wrong)
+
+
+@pytest.mark.parametrize("claim", sentences.claims())
+def test_outputs_bear_out_what_the_text_concludes(runs, claim):
+    for printed in runs:
+        smaller, larger = (sentences.bound(side, printed)[0] for side in claim.split(" < "))
+        assert smaller < larger
 
 
 @pytest.mark.slow
-def test_goes_on_without_mnist_as_a_script(without_mnist, tmp_path):
-    source, _ = PythonExporter().from_notebook_node(notebook)
-    (tmp_path / "notebook.py").write_text(source, encoding="utf-8")
-    env = without_mnist | {"MPLBACKEND": "agg"}
-    run = run_python("notebook.py", cwd=tmp_path, env=env)
+@pytest.mark.parametrize(("words", "source", "changes", "tolerance"), sentences.answers())
+def test_answers_say_what_comes_out(digits, words, source, changes, tolerance):
+    """The notebook's cells, changed as an exercise asks, print what its answer says."""
+    last = [cell_id for cell_id in cells if re.search(rf"(^| ){cell_id}: ", source)][-1]
+    script = ["from IPython.display import display"]
+    for cell_id, cell in cells.items():
+        code = cell.source
+        for change in changes:
+            code = change.apply(code) if change.cell == cell_id else code
+        script += [f"print('\\n<<{cell_id}>>')", code]
+        if cell_id == last:
+            break
+    run = run_python("-c", "\n".join(script), env={"MPLBACKEND": "agg"})
     assert run.returncode == 0, run.stderr
-    (message,) = re.findall(r"(?m)^MNIST could not be loaded.*$", run.stdout)
-    assert "connect to the internet" in message
-    accuracy = re.search(r"Test accuracy: ([\d.]+)%", run.stdout)
-    assert float(accuracy[1]) >= 90
+    printed = dict(re.findall(r"(?s)<<([\w-]+)>>\n(.*?)(?=\n<<|$)", run.stdout))
+    text = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+    (said,) = re.findall(sentences.pattern(words), text)
+    assert sentences.bound(source, printed)[0] == pytest.approx(float(said), abs=tolerance)
 
 
 def test_build_model_builds_what_is_asked_for(names):
@@ -113,61 +169,80 @@ def test_two_processors_share_a_training(digits):
     """The lines of "In practice", with two halves of this processor for two cards."""
     (text,) = (cell.source for cell in notebook.cells if cell.id == "in-practice")
     (lines,) = re.findall(r"(?s)```python\n(.*?)```", text)
-    lines = broken(textwrap.dedent(lines), "Strategy()", 'Strategy(["CPU:0", "CPU:1"])')
-    before = ["import", "seed", "load", "split", "one-hot", "build-model"]
+    lines = textwrap.dedent(lines)
+    for code, instead in [("Strategy()", 'Strategy(["CPU:0", "CPU:1"])'), ("=10", "=2")]:
+        lines = Change("in-practice", code, instead).apply(lines)
+    before = ["import", "show-images", "small-digits", "load", "split", "one-hot", "build-model"]
     script = [
         "import tensorflow as tf",
         "(cpu,) = tf.config.list_physical_devices('CPU')",
         "halves = [tf.config.LogicalDeviceConfiguration()] * 2",
         "tf.config.set_logical_device_configuration(cpu, halves)",
         *(cells[cell_id].source for cell_id in before),
-        broken(lines, "epochs=10", "epochs=2"),
+        lines,
         "print(f'accuracy: {shared.history.history[\"val_accuracy\"][-1]:.4f}')",
     ]
     run = run_python("-c", "\n".join(script))
     assert run.returncode == 0, run.stderr
     (accuracy,) = re.findall(r"(?m)accuracy: (0\.\d{4})$", run.stdout)
-    _, second, *_ = read_facts()["fit"][0]
-    assert common.within(accuracy, re.search(f"val_accuracy: {BAND}", second)[1])
+    (fitted,) = (line for line in read_facts()["fit"][1] if line.startswith("fit "))
+    assert float(accuracy) > 0.95, fitted
 
 
-# The number behind the first text, a regex, is smaller than that behind the second.
-CLAIMS = r"""
-nearest-mean: Read right by the nearest mean: < test: Test accuracy:
-train-falling: 0.003: validation accuracy < train-falling: falling: validation accuracy
-early-stopping: validation loss < too-long: 100 0.00.
-search: \[8]: < search: \[32]:
-compare: first 101770 < compare: first, falling rate 101770
-compare: first, falling rate 101770 < compare: convolutional 54218
-evidence: first, prepared: < evidence: augmented, prepared:
-evidence: first, resized: < evidence: first, prepared:
-others-resized: Read right: < evidence: augmented, prepared:
-taught: Misread after: < taught: Misread before:
+def run_cells(names, env=()):
+    """Run cells, by their ids, and lines of code in a new Python; return what is printed."""
+    script = "\n".join(cells[name].source if name in cells else name for name in names)
+    run = run_python("-c", script, env={"MPLBACKEND": "agg"} | dict(env))
+    assert run.returncode == 0, run.stderr
+    return run.stdout
+
+
+def test_settings_of_an_older_project_change_nothing(tmp_path, digits):
+    older = {"image_data_format": "channels_first", "floatx": "float16"}
+    (tmp_path / "keras.json").write_text(json.dumps(older), encoding="utf-8")
+    lines = "print(conv_model.output_shape, conv_model(np.ones((2, 28, 28, 1))).dtype)"
+    names = ["import", "show-images", "build-convolutional", lines]
+    said = run_cells(names, env={"KERAS_HOME": str(tmp_path)})
+    assert "(None, 10) <dtype: 'float32'>" in said
+
+
+def test_mnist_is_found_in_a_home_that_is_not_written_to(tmp_path, digits):
+    """There Keras looks elsewhere, and downloads; here it can't."""
+    cached = Path(os.environ.get("KERAS_HOME", Path.home() / ".keras"), "datasets", "mnist.npz")
+    (tmp_path / "datasets").mkdir()
+    shutil.copy(cached, tmp_path / "datasets")
+    fail = "def fail(*path): raise OSError('no network')\nkeras.datasets.mnist.load_data = fail"
+    names = ["import", "show-images", fail, "small-digits", "load"]
+    said = run_cells(names, env={"KERAS_HOME": str(tmp_path)})
+    assert "(60000, 28, 28) to learn from" in said
+
+
+def test_two_downloads_at_once_do_not_meet_in_one_file(tmp_path, digits):
+    """Keras writes to a file of this process, which then takes the place of the other."""
+    load = """
+import os
+from pathlib import Path
+def load_data(path="mnist.npz"):
+    file = Path(os.environ["KERAS_HOME"], "datasets", path)
+    file.parent.mkdir(exist_ok=True)
+    if not file.exists():
+        print("to", path.replace(str(os.getpid()), "PID"))
+        file.write_bytes(b"")
+    return None
+keras.datasets.mnist.load_data = load_data
 """
+    names = ["import", "show-images", load, "small-digits"]
+    said = run_cells(names, env={"KERAS_HOME": str(tmp_path)})
+    assert said.startswith("to mnist-PID.npz")
+    assert [path.name for path in (tmp_path / "datasets").iterdir()] == ["mnist.npz"]
 
 
-def number_behind(printed, place):
-    """Return the number behind a text that a cell has printed, from "cell: text"."""
-    cell_id, text = place.split(": ", 1)
-    if not printed:
-        pytest.skip("the notebook's cells were not run")
-    lines = " ".join(printed[cell_id].split())
-    return float(re.search(rf"{text} ([\d.]+)", lines)[1])
-
-
-@pytest.mark.parametrize("claim", CLAIMS.strip().splitlines())
-def test_outputs_bear_out_what_the_text_concludes(printed, claim):
-    smaller, larger = (number_behind(printed, place) for place in claim.split(" < "))
-    assert smaller < larger
-
-
-def test_a_network_has_the_same_accuracy_in_all_cells(printed):
-    accuracy = number_behind(printed, "test: Test accuracy:")
-    (misread,) = re.findall(r"(\d+) misread", printed["mistakes"])
-    assert 100 * accuracy == pytest.approx(10_000 - int(misread))
-    best = number_behind(printed, "compare: convolutional, augmented 54218")
-    (remaining,) = re.findall(r"(\d+) of", printed["remaining"])
-    assert best * 10_000 == pytest.approx(10_000 - int(remaining))
-    *_, last = re.findall(r"val_accuracy: ([\d.]+)", printed["fit"])
-    said = number_behind(printed, "train-falling: 0.001: validation accuracy")
-    assert 100 * float(last) == pytest.approx(said, abs=0.06)
+def test_figures_are_shown_whatever_the_environment_says(tmp_path):
+    few = read()
+    few.cells = [cells[name] for name in ("import", "show-images")]
+    few.cells.append(nbformat.v4.new_code_cell("show_images([np.eye(3)], ['a line'])"))
+    nbformat.write(few, tmp_path / "few.ipynb")
+    command = "-m jupyter execute --inplace few.ipynb"
+    run = run_python(*command.split(), cwd=tmp_path, env={"MPLBACKEND": "Agg"})
+    assert run.returncode == 0, run.stderr
+    assert common.picture(read(tmp_path / "few.ipynb").cells[-1].outputs)
