@@ -49,7 +49,7 @@ class Notebook(IPyNbFile):
         breaks = (
             []
             if self.config.option.no_breaks
-            else common.read_breaks().get("again", [])
+            else common.read_breaks().get("run again", [])
         )
         for found in super().collect():
             cell, name = found.cell, found.cell.id
@@ -222,9 +222,7 @@ def pytest_sessionfinish(session, exitstatus):
     if not (path := session.config.option.keep):
         return
     notebooks = [item.parent.nb for item in session.items if type(item) is Cell]
-    complete = any(
-        kept.keys() == common.code_cells(notebook).keys() for notebook in notebooks[:1]
-    )
+    complete = notebooks and kept.keys() == common.code_cells(notebooks[0]).keys()
     if exitstatus in (0, 1) and complete:
         path.write_text(json.dumps(kept, ensure_ascii=False), encoding="utf-8")
     else:

@@ -29,12 +29,17 @@ def digits(names):
 
 @pytest.fixture
 def without_mnist(tmp_path):
-    """The environment of a home without network, and with a broken file of MNIST."""
-    (tmp_path / "datasets").mkdir()
-    (tmp_path / "datasets" / "mnist.npz").write_bytes(b"not what was published")
-    homes = dict.fromkeys(["HOME", "USERPROFILE", "KERAS_HOME"], str(tmp_path))
+    """The environment of a home without network, and with a broken file of MNIST.
+
+    Its name is odd, Python leaves out assertions, and older projects have set variables.
+    """
+    home = tmp_path / "Schüler 学生"
+    (home / "datasets").mkdir(parents=True)
+    (home / "datasets" / "mnist.npz").write_bytes(b"not what was published")
+    homes = dict.fromkeys(["HOME", "USERPROFILE", "KERAS_HOME"], str(home))
     proxies = dict.fromkeys(["http_proxy", "https_proxy"], "http://127.0.0.1:9")
-    return homes | proxies | {"PYTHONIOENCODING": "utf-8"}
+    others = {"PYTHONOPTIMIZE": "1", "TF_USE_LEGACY_KERAS": "1", "MPLBACKEND": "Agg"}
+    return homes | proxies | others | {"PYTHONIOENCODING": "utf-8"}
 
 
 @pytest.fixture(scope="module")

@@ -165,10 +165,10 @@ def heatmap_text(mesh):
         yield f"on the diagonal: {number(100 * np.trace(values) / max(values.sum(), 1))}%"
 
 
-def heatmap_title(axes, mesh):
+def heatmap_title(axes, meshes):
     """Return a title, where two digits that name its greatest number off the diagonal say so."""
     title = words(axes.title)
-    values = np.ma.asarray(mesh.get_array()).filled(0)
+    values = sum(np.ma.asarray(mesh.get_array()).filled(0) for mesh in meshes)
     if values.shape != (10, 10) or re.sub(DIGIT, "", title) == title:
         return title
     row, column = np.unravel_index(np.argmax(values * (1 - np.eye(10))), values.shape)
@@ -278,7 +278,7 @@ def axes_text(axes, shown, turn):
         return
     meshes = [shape for shape in axes.collections if isinstance(shape, QuadMesh)]
     titles = [words(title) for title in (axes.title, axes._left_title, axes._right_title)]
-    titles[0] = "" if axes.images else heatmap_title(axes, meshes[0]) if meshes else titles[0]
+    titles[0] = "" if axes.images else heatmap_title(axes, meshes) if meshes else titles[0]
     around = [f'title "{title}"' for title in filter(None, titles)]
     around += [axis_text(axes, "x"), axis_text(axes, "y")] if axes.axison else []
     if not axes.axison and (ends := [f"{n} {limits(axes, n)}" for n in "xy" if not axes.images]):

@@ -12,14 +12,19 @@ from common import code_cells
 
 def network_of_pad(notebook, cell_id="draw-again"):
     """Return the network in a pad of a notebook's page, as a Keras model."""
-    import keras  # here, as it takes seconds, and most runs collect more than they use
-
     html = code_cells(notebook)[cell_id].outputs[0].data["text/html"]
     parts = json.loads(re.search(r"data-network='([^']+)'", html)[1])
     weights = np.frombuffer(base64.b64decode(parts["numbers"]), "<f2").astype("float32")
+    return network_of(parts["layers"], weights)
+
+
+def network_of(layers, weights):
+    """Return what the notebook's `layers_of` tells of a network, as a Keras model."""
+    import keras  # here, as it takes seconds, and most runs collect more than they use
+
     model = keras.Sequential([keras.Input((28, 28)), keras.layers.Reshape((28, 28, 1))])
-    for layer in parts["layers"]:
-        if layer is parts["layers"][-1]:
+    for layer in layers:
+        if layer is layers[-1]:
             model.add(keras.layers.Flatten())
             new = keras.layers.Dense(layer["filters"], "softmax")
         else:

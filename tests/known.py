@@ -5,6 +5,7 @@ what they put out, and their weights.
 """
 
 import re
+from itertools import compress
 from typing import NamedTuple
 
 import numpy as np
@@ -72,12 +73,10 @@ def answers_text(values, shown, turn):
 
     shown: the images of the figure; turn: which of them is likely, as many images get the same.
     """
-    for network, images in reversed(shares.get(keys_of([values])[0], {}).items()):
-        places = [place for place, image in enumerate(shown) if image in images]
-        if places:
-            return f"what {network} answers to image {(turn if turn in places else places[0]) + 1}"
-        return f"what {network} answers to an image that is not shown"
-    return ""
+    *_, (network, images) = {None: (), **shares.get(keys_of([values])[0], {})}.items()
+    places = [place for place, image in enumerate(shown) if image in images]
+    place = f"image {(turn if turn in places else places[0]) + 1}" if places else ""
+    return f"what {network} answers to {place or 'an image that is not shown'}" if network else ""
 
 
 def rows_text(found, different=None):
@@ -152,8 +151,8 @@ def told(titles, images):
         return [(form, place) for place in range(len(re.findall(DIGIT, title)))]
 
     entries = list(zip(titles, identities(images), recognised(images)))
-    labelled = [e for e in entries if e[2] is not None and e[2].label is not None]
-    for title, image, entry in labelled:
+    has_label = [entry is not None and entry.label is not None for *_, entry in entries]
+    for title, image, entry in compress(entries, has_label):
         read = answers.get(image, {})
         for slot, digit in zip(slots(title), map(int, re.findall(DIGIT, title))):
             fits = {LABEL} if digit == entry.label else set()
@@ -169,5 +168,4 @@ def told(titles, images):
         words = iter([word(slot) for slot in slots(title)])
         return re.sub(DIGIT, lambda digit: next(words), title)
 
-    has_label = {id(e) for e in labelled}
-    return [with_words(e[0]) if id(e) in has_label else e[0] for e in entries]
+    return [with_words(title) if has else title for title, has in zip(titles, has_label)]

@@ -59,6 +59,11 @@ def know_others(names):
 
 
 def name_of(model):
+    """Return where a network was fitted, or of which fitted one it has the first layers."""
+    layers = [la for la in model.layers if not isinstance(la, keras.layers.InputLayer)]
+    for whole, name in [*networks.items()] if model not in networks else []:
+        if layers and layers == [*getattr(whole, "layers", [])][: len(layers)]:
+            return f"{len(layers)} of the layers of {name}"
     return networks.get(model, "a network not fitted")
 
 
@@ -218,7 +223,9 @@ def noted(method, names):
         given = {"x": x, **dict(others)}  # a network that is called names it "inputs"
         if name not in ("call", *ON_BATCH) and "verbose" not in given:
             kwargs["verbose"] = 0  # Jupyter clears bars, nbval would not
-        if name in TRAINS and not networks and SHIFT:
+        if (
+            name in TRAINS and not networks and SHIFT
+        ):  # what is shown before is the same in all runs
             keras.utils.set_random_seed(SHIFT)
         if name in TRAINS and model not in networks:
             fitted.append(model)

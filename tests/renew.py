@@ -31,7 +31,7 @@ from scipy.stats import t
 import common
 import facts
 from common import code_cells, picture, read, text_of
-from facts import is_within, read_facts, slots, step_of, value_of
+from facts import TOKEN, is_within, read_facts, slots, step_of, value_of
 from known import NUMBER
 
 RARE = 1e-4  # the share of numbers that another run may put outside their bands
@@ -83,14 +83,14 @@ def form_of(lines):
 
 
 def band_of(texts, old, after):
-    """Return the band in which another run would put a number, or "…" for all there is.
+    """Return the band in which another run would put a number, or None if the old one holds.
 
-    Where all runs agree, that is the old band, with the number in its middle if it was outside.
+    Where all runs agree, it is as wide as the old one, with the number in its middle.
     texts: the number, in each run; old: its (low, high) in facts.txt; after: what follows it.
     """
     agreed = len(set(texts)) == 1
     if agreed and old[0] <= value_of(texts[0]) <= old[1]:
-        return old
+        return None
     decimals = max(len(text.partition(".")[2]) for text in texts)
     values, n = np.array([value_of(text) for text in texts]), len(texts)
     if agreed:
@@ -138,9 +138,8 @@ def token_for(texts, old, line, cell_id, names):
         while name in names:
             name += " again"
         names[name] = np.array([value_of(text) for text in texts])
-    low, high = band_of(texts, [value_of(groups[e] or "0") for e in ("low", "high")], after)
-    if isinstance(low, float):
-        low, high = groups["low"], groups["high"]
+    band = band_of(texts, [value_of(groups[e] or "0") for e in ("low", "high")], after)
+    low, high = band or (groups["low"], groups["high"])
     if not can_fail(low, high):
         return "{…}"
     return "{" + f"{name} = " * bool(name) + f"{low} … {high}}}"
@@ -199,7 +198,9 @@ def renew_facts(runs):
                 line = renewed(lines, old[mark], not mark, cell_id, names)
                 why = "seconds" if "ms/step" in line else "it varies too much"
                 comment = "  " + comments.get(line, f"# left out: {why}")
-                if not mark or "{" in line or line != " ".join(lines[0].split()):
+                tokens = [t["name"] or "" for t in TOKEN.finditer(line)]  # or pieces of a script
+                varies = not {*names, ""}.isdisjoint(tokens)
+                if not mark or varies or line != " ".join(lines[0].split()):
                     block.setdefault(mark, []).append(mark + line + comment * ("{…" in line))
         lines = [line for mark in ("> ", "") for line in block.get(mark, [])]
         new += [f"[{cell_id}]", *lines] if lines else []

@@ -38,24 +38,31 @@ def pattern(words):
 
 
 def bound(source, printed):
-    """Return the number that an expression in numbers.txt stands for, and how far it is rounded.
+    """Return the number that an expression in numbers.txt stands for, and how far it may be off.
+
+    Counts are exact, other numbers are rounded where they are printed.
 
     source: numbers and places, with blanks and ×, /, + or − between them. A place is a cell and
     what it prints, with {} at the number; where it prints that several times, the last counts.
     """
-    terms, reach = [], 0
+    terms, shifted = [], []
     for term in re.split(r" ([×/+−]) ", source):
+        new = shift = f"({term.replace(',', '')})" if re.fullmatch(PLAIN, term) else term
         if place := re.fullmatch(r"([\w-]+): (.*)", term):
             cell_id, words = place.groups()
             if not (found := re.findall(f"(?s){pattern(words)}", printed[cell_id])):
                 raise LookupError(f"{cell_id} does not print {words!r}")
-            terms.append(f"({number_of(found[-1])})")
-            reach = max(reach, 0.5 * step_of(found[-1]))
-        else:
-            terms.append(f"({term.replace(',', '')})" if re.fullmatch(PLAIN, term) else term)
-    if factor := re.match(r"[\d,]+(?= × )", source):
-        reach *= value_of(factor[0])
-    return computed(terms), reach
+            number, is_count = number_of(found[-1]), "." not in found[-1] and "{}%" not in words
+            new, shift = f"({number})", f"({number + 0.5 * step_of(found[-1]) * (not is_count)})"
+        terms.append(new)
+        shifted.append(shift)
+    return computed(terms), abs(computed(shifted) - computed(terms))
+
+
+def holds(claim, printed):
+    """Return whether "a < b" is so, where both sides are expressions as in `bound`."""
+    smaller, larger = (bound(side, printed)[0] for side in claim.split(" < "))
+    return smaller < larger
 
 
 def mistakes(texts, printed):
@@ -83,9 +90,14 @@ def mistakes(texts, printed):
         for entry in [*table.get(name, []), *anywhere]:
             words, source = entry.split(" ← ")
             matches = list(re.finditer(RESULT if words == ALL else pattern(words), text))
-            used[entry] = used.get(entry) or bool(matches)
+            if entry in used:
+                used[entry] |= bool(matches)
             if not matches and entry not in anywhere:
                 wrong.append(f"[{name}] has no longer the words {words!r}")
+            if " < " in source:
+                if not holds(source, printed):
+                    wrong.append(f"[{name}] {words!r}, but not {source}")
+                continue
             for match in matches:
                 bind(match, 0 if words == ALL else 1)
                 if source.startswith(WHY) or AFTER in source:

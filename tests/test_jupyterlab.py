@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 from contextlib import suppress
+from pathlib import Path
 
 import nbformat
 import pytest
@@ -26,7 +27,7 @@ pytestmark = pytest.mark.slow
 @pytest.fixture
 def lab(tmp_path, without_mnist):
     """The address of a JupyterLab on a copy of the notebook without outputs, and the copy."""
-    path = tmp_path / NOTEBOOK.name
+    path = Path(without_mnist["HOME"]) / NOTEBOOK.name
     nbformat.write(ClearOutputPreprocessor().preprocess(read(), {})[0], path)
     # Cells out of view are drawn too, so that the test need not scroll.
     settings = tmp_path / "@jupyterlab/notebook-extension/tracker.jupyterlab-settings"
@@ -37,7 +38,7 @@ def lab(tmp_path, without_mnist):
     options = ["--no-browser", "--allow-root", "--IdentityProvider.token="]
     server = subprocess.Popen(
         [sys.executable, "-m", "jupyter", "lab", *options, f"--port={port}"],
-        cwd=tmp_path,
+        cwd=path.parent,
         env=os.environ | without_mnist | {"JUPYTERLAB_SETTINGS_DIR": str(tmp_path)},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

@@ -13,6 +13,7 @@ import warnings
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import pytest
 
 import common
@@ -74,7 +75,9 @@ def test_figures_have_alternative_texts_of_their_own():
 
 def test_facts_and_breaks_are_of_cells_and_bands_exclude_mistakes():
     for heading, changes in common.read_breaks().items():
-        assert {heading.removeprefix("up to "), *(c.cell for c in changes)} - {"again"} <= {*cells}
+        assert {heading.removeprefix("up to "), *(c.cell for c in changes)} - {"run again"} <= {
+            *cells
+        }
     assert read_facts().keys() <= cells.keys()
     found = {}
     for cell_id, (printed, _) in read_facts().items():
@@ -91,21 +94,16 @@ def test_facts_and_breaks_are_of_cells_and_bands_exclude_mistakes():
 
 
 def test_no_network_learns_from_test_images_or_from_what_is_unknown():
-    lines = [line for _, lines in read_facts().values() for line in lines]
-    fits = [
-        (cell_id, line)
-        for cell_id, (_, lines_of_cell) in read_facts().items()
-        for line in lines_of_cell
-        if line.startswith(("fit ", "train_on_batch "))
-    ]
+    lines = [(cell_id, line) for cell_id, (_, facts) in read_facts().items() for line in facts]
+    fits = [found for found in lines if found[1].startswith(("fit ", "train_on_batch "))]
     assert fits
     for cell_id, line in fits:
-        noise = cell_id == "noise-lesson"  # learns from noise, on purpose
-        refused = r"\btest\b|does not know" + "|unknown|not with their own" * (not noise)
-        assert not re.search(refused, line)
+        if cell_id == "noise-lesson":  # learns from as many images of noise, on purpose
+            line = re.sub(r"5,000 (unknown|not with their own labels)\b", "", line)
+        assert not re.search(r"\btest\b|unknown|not with their own|does not know", line)
         validated = "; reached val_accuracy " in line or "; validated on nothing" in line
         assert line.startswith("train_on") or validated
-    assert not [line for line in lines if "does not know" in line]
+    assert not [line for _, line in lines if "does not know" in line]
 
 
 def test_readme_and_its_images_show_the_saved_outputs():
@@ -130,8 +128,7 @@ def test_numbers_in_sentences_are_those_that_cells_print(runs):
 @pytest.mark.parametrize("claim", sentences.claims())
 def test_outputs_bear_out_what_the_text_concludes(runs, claim):
     for printed in runs:
-        smaller, larger = (sentences.bound(side, printed)[0] for side in claim.split(" < "))
-        assert smaller < larger
+        assert sentences.holds(claim, printed)
 
 
 @pytest.mark.slow
@@ -147,9 +144,7 @@ def test_answers_say_what_comes_out(digits, words, source, changes, tolerance):
         script += [f"print('\\n<<{cell_id}>>')", code]
         if cell_id == last:
             break
-    run = run_python("-c", "\n".join(script), env={"MPLBACKEND": "agg"})
-    assert run.returncode == 0, run.stderr
-    printed = dict(re.findall(r"(?s)<<([\w-]+)>>\n(.*?)(?=\n<<|$)", run.stdout))
+    printed = dict(re.findall(r"(?s)<<([\w-]+)>>\n(.*?)(?=\n<<|$)", run_cells(script)))
     text = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
     (said,) = re.findall(sentences.pattern(words), text)
     assert sentences.bound(source, printed)[0] == pytest.approx(float(said), abs=tolerance)
@@ -172,19 +167,16 @@ def test_two_processors_share_a_training(digits):
     lines = textwrap.dedent(lines)
     for code, instead in [("Strategy()", 'Strategy(["CPU:0", "CPU:1"])'), ("=10", "=2")]:
         lines = Change("in-practice", code, instead).apply(lines)
-    before = ["import", "show-images", "small-digits", "load", "split", "one-hot", "build-model"]
     script = [
         "import tensorflow as tf",
         "(cpu,) = tf.config.list_physical_devices('CPU')",
         "halves = [tf.config.LogicalDeviceConfiguration()] * 2",
         "tf.config.set_logical_device_configuration(cpu, halves)",
-        *(cells[cell_id].source for cell_id in before),
+        *("import", "show-images", "small-digits", "load", "split", "one-hot", "build-model"),
         lines,
         "print(f'accuracy: {shared.history.history[\"val_accuracy\"][-1]:.4f}')",
     ]
-    run = run_python("-c", "\n".join(script))
-    assert run.returncode == 0, run.stderr
-    (accuracy,) = re.findall(r"(?m)accuracy: (0\.\d{4})$", run.stdout)
+    (accuracy,) = re.findall(r"(?m)accuracy: (0\.\d{4})$", run_cells(script))
     (fitted,) = (line for line in read_facts()["fit"][1] if line.startswith("fit "))
     assert float(accuracy) > 0.95, fitted
 
@@ -206,43 +198,39 @@ def test_settings_of_an_older_project_change_nothing(tmp_path, digits):
     assert "(None, 10) <dtype: 'float32'>" in said
 
 
-def test_mnist_is_found_in_a_home_that_is_not_written_to(tmp_path, digits):
+def loaded(names, monkeypatch, home, load_data):
+    """Return what the notebook takes for MNIST in a home of Keras, and with its `load_data`."""
+    (home / "datasets").mkdir()
+    monkeypatch.setenv("KERAS_HOME", str(home))
+    monkeypatch.setattr(names["keras"].datasets.mnist, "load_data", load_data)
+    exec(cells["small-digits"].source, values := dict(names))  # noqa: S102
+    return values["mnist"]
+
+
+def test_mnist_is_found_in_a_home_that_is_not_written_to(tmp_path, names, digits, monkeypatch):
     """There Keras looks elsewhere, and downloads; here it can't."""
     cached = Path(os.environ.get("KERAS_HOME", Path.home() / ".keras"), "datasets", "mnist.npz")
-    (tmp_path / "datasets").mkdir()
-    shutil.copy(cached, tmp_path / "datasets")
-    fail = "def fail(*path): raise OSError('no network')\nkeras.datasets.mnist.load_data = fail"
-    names = ["import", "show-images", fail, "small-digits", "load"]
-    said = run_cells(names, env={"KERAS_HOME": str(tmp_path)})
-    assert "(60000, 28, 28) to learn from" in said
+
+    def load_data(path="mnist.npz"):
+        shutil.copy(cached, tmp_path / "datasets")
+        raise OSError("no network")
+
+    (images, labels), _ = loaded(names, monkeypatch, tmp_path, load_data)
+    np.testing.assert_array_equal(images[-6000:], digits[0])
+    np.testing.assert_array_equal(labels[-6000:], digits[1])
 
 
-def test_two_downloads_at_once_do_not_meet_in_one_file(tmp_path, digits):
+def test_two_downloads_at_once_do_not_meet_in_one_file(tmp_path, names, monkeypatch):
     """Keras writes to a file of this process, which then takes the place of the other."""
-    load = """
-import os
-from pathlib import Path
-def load_data(path="mnist.npz"):
-    file = Path(os.environ["KERAS_HOME"], "datasets", path)
-    file.parent.mkdir(exist_ok=True)
-    if not file.exists():
-        print("to", path.replace(str(os.getpid()), "PID"))
-        file.write_bytes(b"")
-    return None
-keras.datasets.mnist.load_data = load_data
-"""
-    names = ["import", "show-images", load, "small-digits"]
-    said = run_cells(names, env={"KERAS_HOME": str(tmp_path)})
-    assert said.startswith("to mnist-PID.npz")
+    written = []
+
+    def load_data(path="mnist.npz"):
+        file = tmp_path / "datasets" / path
+        if not file.exists():
+            written.append(path)
+            file.write_bytes(b"")
+        return "MNIST"
+
+    assert loaded(names, monkeypatch, tmp_path, load_data) == "MNIST"
+    assert written == [f"mnist-{os.getpid()}.npz"]
     assert [path.name for path in (tmp_path / "datasets").iterdir()] == ["mnist.npz"]
-
-
-def test_figures_are_shown_whatever_the_environment_says(tmp_path):
-    few = read()
-    few.cells = [cells[name] for name in ("import", "show-images")]
-    few.cells.append(nbformat.v4.new_code_cell("show_images([np.eye(3)], ['a line'])"))
-    nbformat.write(few, tmp_path / "few.ipynb")
-    command = "-m jupyter execute --inplace few.ipynb"
-    run = run_python(*command.split(), cwd=tmp_path, env={"MPLBACKEND": "Agg"})
-    assert run.returncode == 0, run.stderr
-    assert common.picture(read(tmp_path / "few.ipynb").cells[-1].outputs)

@@ -153,6 +153,9 @@ PAPERS = [(1, 1, 1), (0.98, 0.94, 0.84), (0.86, 0.94, 1), (1, 0.88, 0.84), (0.8,
 PENS = [(1, 1, 1), (1, 0.85, 0.4), (0.4, 1, 0.9), (1, 0.6, 0.9), (0.7, 1, 0.5)]
 
 
+KINDS = ["ruled", "squared", "edge", "cropped", "shadow"]
+
+
 def ramp(rng, height, width):
     """Return (height, width) numbers that grow from −0.7 to 0.7 at most, in any direction."""
     y, x = np.ogrid[-0.5 : 0.5 : height * 1j, -0.5 : 0.5 : width * 1j]
@@ -173,11 +176,12 @@ def strokes_of(digit, rng):
     return ink[box(ink, 0.5)]
 
 
-def photograph(digit, rng, largest=3000):
+def photograph(digit, rng, largest=3000, kind=None):
     """Return a photograph of a digit of MNIST, uint8 RGB, drawn at random by `rng`.
 
     The picture is 60 to `largest` pixels high, the digit 15 to 90 % of it, but at least
-    14 pixels, as a person could not read less.
+    14 pixels, as a person could not read less. Without a kind of KINDS, one in ten shows more
+    than a digit on paper.
     """
     height = int(np.exp(rng.uniform(np.log(60), np.log(largest))))
     tall = max(14, int(height * rng.uniform(0.15, 0.9)))
@@ -192,8 +196,8 @@ def photograph(digit, rng, largest=3000):
         np.asarray(Image.fromarray(np.uint8(255 * ink)).resize((broad, tall))) / 255
     )
     ink, contrast = softened(page, rng.uniform(0, 1 / 3) * thick), rng.uniform(0.2, 1)
-    # One in ten shows more than a digit on paper.
-    kind = rng.choice(["plain"] * 45 + ["ruled", "squared", "edge", "cropped", "shadow"])
+    drawn = rng.choice(["plain"] * 9 * len(KINDS) + KINDS)
+    kind = kind or drawn
     paper, page = np.float32(rng.choice(PAPERS)), Image.new("L", (width, height))
     step, slope = height / rng.uniform(6, 14), rng.uniform(-0.03, 0.03)
     start, wide = rng.uniform(0, step), max(1, int(step * rng.uniform(0.02, 0.06)))
@@ -226,25 +230,39 @@ def photograph(digit, rng, largest=3000):
     return page[box(ink[..., 0], 0.5)] if kind == "cropped" else page
 
 
-def photographs(digits, n, largest):
+def photographs(digits, n, *options):
     """Return n photographs and their labels; the seeds are not those of the tuning."""
     images, labels = digits
     generators = [np.random.default_rng(10_000 + seed) for seed in range(n)]
     which = [rng.integers(len(images)) for rng in generators]
-    made = (photograph(images[i], rng, largest) for i, rng in zip(which, generators))
+    made = (photograph(images[i], rng, *options) for i, rng in zip(which, generators))
     return made, labels[which]
 
 
-@pytest.mark.parametrize(
-    ("n", "largest"), [(40, 900), pytest.param(300, 1500, marks=pytest.mark.slow)]
-)
-def test_reads_photographs(read_all, digits, n, largest):
-    pictures, labels = photographs(digits, n, largest)
+MANY = [pytest.param(200, 900, kind, marks=pytest.mark.slow) for kind in KINDS]
+MANY += [(40, 900, None), pytest.param(1000, 3000, None, marks=pytest.mark.slow)]
+
+
+@pytest.mark.parametrize(("n", "largest", "kind"), MANY)
+def test_reads_photographs(read_all, digits, n, largest, kind):
+    pictures, labels = photographs(digits, n, largest, kind)
     found, sure = read_all(pictures)
     wrong = (found != labels) & (found != -1)
     assert np.sum(found == labels) >= min(n - 3, 0.97 * n)
     assert np.sum(found == -1) <= max(2, 0.015 * n)
     assert np.sum(wrong & (sure > 0.5)) <= max(2, 0.015 * n)
+
+
+@pytest.mark.slow
+def test_each_rule_refuses_few_photographs(names, digits, monkeypatch):
+    rules, lost = names["rules"](), dict.fromkeys(names["rules"](), 0)
+    for picture in photographs(digits, 200, 900)[0]:
+        for name, rule in rules.items():
+            monkeypatch.setitem(names, "rules", lambda alone=(name, rule): dict([alone]))
+            with suppress(ValueError):
+                names["prepare_digit"](picture)
+                lost[name] -= 1
+    assert -min(lost.values()) >= 199, lost
 
 
 def test_takes_a_path(prepare_digit, tmp_path):
@@ -286,25 +304,24 @@ NO_DIGIT = {
 }
 GRAIN = np.random.default_rng(0).normal(128, 4, size=(200, 200)).astype(np.uint8)
 BAD = {
-    name: (camera(light[..., None] * [230, 226, 220]), "looks like a digit")
+    name: (camera(light[..., None] * [230, 226, 220]), "large, dark digit")
     for name, light in NO_DIGIT.items()
 }
 BAD |= {
     "blank": (np.zeros((28, 28)), "blank"),
-    "blank paper with grain": (GRAIN, "looks like a digit"),
+    "blank paper with grain": (GRAIN, "large, dark digit"),
     "transparent": (np.zeros((28, 28, 4), dtype=np.uint8), "blank"),
-    "NaN": (np.where(SCANS[0] > 99, np.nan, 0), "finite"),
-    "infinite": (np.where(SCANS[0] > 99, np.inf, 0), "finite"),
-    "complex": (SCANS[0] * 1j, "finite numbers"),
-    "text": (np.array([["a", "b"], ["c", "d"]]), "finite numbers"),
-    "empty": (np.empty((0, 28)), "at least one"),
-    "one dimension": (np.arange(784), "shape"),
-    "two channels": (np.zeros((28, 28, 2)), "shape"),
-    "many images": (np.zeros((5, 28, 28, 1)), "shape"),
-    "None": (None, "shape"),
-    "no file": ("nowhere.png", "path of a picture"),
+    "NaN": (np.where(SCANS[0] > 99, np.nan, 0), "numbers"),
+    "infinite": (np.where(SCANS[0] > 99, np.inf, 0), "numbers"),
+    "complex": (SCANS[0] * 1j, "numbers"),
+    "text": (np.array([["a", "b"], ["c", "d"]]), "numbers"),
+    "empty": (np.empty((0, 28)), "numbers"),
+    "one dimension": (np.arange(784), "height, width"),
+    "many images": (np.zeros((5, 28, 28, 1)), "height, width"),
+    "None": (None, "JPEG or PNG"),
+    "no file": ("nowhere.png", "JPEG or PNG"),
     "no picture": (__file__, "JPEG or PNG"),
-    "bytes": (b"%PDF-1.7", "^This is no picture: save one as JPEG or PNG.$"),
+    "bytes": (b"%PDF-1.7", "JPEG or PNG"),
     "too pale": (np.uint8(255 - 0.08 * (255 - np.asarray(drawing(3)))), "is too pale"),
     "too small": (np.uint8(np.pad(drawing(3, 9, 1), 300, constant_values=255)), "is too small"),
 }
@@ -318,7 +335,7 @@ def test_bad_input_ends_in_a_clear_error(prepare_digit, image, message):
 
 def test_odd_input_is_prepared_or_refused(prepare_digit):
     rng, prepared = np.random.default_rng(0), 0
-    for _ in range(1000):
+    for _ in range(300):
         shape = rng.integers(1, 200, 2)
         picture = rng.normal(size=shape) * 10.0 ** rng.integers(-300, 300)
         if rng.random() < 0.7:
@@ -334,4 +351,4 @@ def test_odd_input_is_prepared_or_refused(prepare_digit):
             prepared += 1
             assert result.shape == (28, 28)
             assert 0 <= result.min() <= result.max() == 1
-    assert prepared > 300
+    assert prepared > 90
