@@ -31,7 +31,7 @@ from scipy.stats import t
 import common
 import facts
 from common import code_cells, picture, read, text_of
-from facts import TOKEN, is_within, read_facts, slots, step_of, value_of
+from facts import SOME, TOKEN, is_within, read_facts, slots, step_of, value_of
 from known import NUMBER
 
 RARE = 1e-4  # the share of numbers that another run may put outside their bands
@@ -175,6 +175,13 @@ def renewed(lines, old, is_fact, cell_id, names):
     return new + text[end:]
 
 
+def with_all_titles(texts):
+    """Return facts of several runs, each with all lines that only some of them have."""
+    some = sorted({line for text in texts for line in text.splitlines() if line.startswith(SOME)})
+    block = "\n".join(some)
+    return [re.sub(rf"(?m)(^{SOME} .*\n?)+", lambda _: f"{block}\n", text) for text in texts]
+
+
 def renew_facts(runs):
     """Write facts.txt anew from runs, as {cell id: {"outputs": list, "facts": text}}."""
     head, *blocks = facts.FACTS.read_text(encoding="utf-8").split("\n[")
@@ -186,7 +193,7 @@ def renew_facts(runs):
         if not all(cell_id in run for run in runs):
             raise SystemExit(f"The runs have no cell {cell_id}: run them again.")
         texts = {
-            "": [run[cell_id]["facts"] for run in runs],
+            "": with_all_titles([run[cell_id]["facts"] for run in runs]),
             "> ": [text_of(run[cell_id]["outputs"]) for run in runs],
         }
         old, block = dict(zip(["> ", ""], map(list, read_facts()[cell_id]))), {}
