@@ -20,7 +20,7 @@ TOKEN = re.compile(
 )
 SOME = "some titles:"  # begins a fact that some runs have
 LEFT_OUT = {"…": r"(\S+?)", "… …": r"(\S.*?)"}
-# A decimal of a fact, which rounds differently on another processor: by one in the last place.
+# A decimal of a fact, which differs a little on another processor.
 DECIMAL = r"(?<![\w.,#…{])-?\d[\d,]*\.\d{3,}(?![\w.]|\}| …)"
 
 
@@ -92,8 +92,9 @@ def is_within(text, slot, found):
     if groups["any"]:
         return True
     value, step = value_of(text), step_of(text)
-    if decimal := groups.get("decimal"):
-        return abs(value - value_of(decimal)) < 1.5 * max(step, step_of(decimal))
+    if decimal := groups.get("decimal"):  # has four digits, at most four of them decimals
+        last = max(1e-4, 10.0 ** (int(f"{value_of(decimal):e}".split("e")[1]) - 3))
+        return abs(value - value_of(decimal)) < 2.5 * last
     if groups["low"] and not value_of(groups["low"]) <= value <= value_of(groups["high"]):
         return False
     if not (name := groups["named"] or groups["name"]):
@@ -153,7 +154,8 @@ def compare(cell_id, facts, printed, saved, found):
     """
     print_lines, fact_lines = read_facts()[cell_id]
     noted = facts.splitlines()
-    fact_lines = [line for line in fact_lines if not line.startswith(SOME) or line in noted]
+    if not {*fact_lines}.isdisjoint(line for line in noted if line.startswith(SOME)):
+        fact_lines = [line for line in fact_lines if not line.startswith(SOME) or line in noted]
     now = found.copy()  # first the facts, which define names
     facts = with_tokens(facts, fact_lines, now, is_fact=True)
     new = with_tokens(printed, print_lines, now)

@@ -7,7 +7,6 @@ text writes out are computed. Code and addresses are left out.
 import re
 from pathlib import Path
 
-from common import changes
 from facts import sections, step_of, value_of
 
 NUMBERS = Path(__file__).with_name("numbers.txt")
@@ -18,7 +17,7 @@ RESULT = (
 NO_TEXT = r"(?s)```.*?```|`[^`]*`|\]\([^)]*\)|<[^>]*>|https?://\S+"
 SUM = rf"{PLAIN}(?: [×+−/·-] {PLAIN})+ = {PLAIN}"
 ANYWHERE, CLAIMS = "anywhere", "claims"
-ALL, WHY, AFTER, GIVE_OR_TAKE = "*", "why: ", " after ", " ± "
+ALL, WHY = "*", "why: "
 
 
 def number_of(text):
@@ -100,7 +99,7 @@ def mistakes(texts, printed):
                 continue
             for match in matches:
                 bind(match, 0 if words == ALL else 1)
-                if source.startswith(WHY) or AFTER in source:
+                if source.startswith(WHY):
                     continue
                 value, reach = bound(source, printed)
                 if abs(value - number_of(match[1])) > 0.501 * step_of(match[1]) + reach:
@@ -116,15 +115,3 @@ def mistakes(texts, printed):
 def claims():
     """Return the lines of numbers.txt that say which number is smaller than which."""
     return sections(NUMBERS).get(CLAIMS, [])
-
-
-def answers():
-    """Return what is said to come out after a change, as (words, source, changes, tolerance)."""
-    table, found = sections(NUMBERS), []
-    entries = [entry for lines in table.values() for entry in lines if AFTER in entry]
-    for entry in entries:
-        words, source = entry.split(" ← ")
-        source, after = source.split(AFTER)
-        after, _, tolerance = after.partition(GIVE_OR_TAKE)
-        found.append((words, source, changes(after.split(" & ")), float(tolerance or 0)))
-    return found

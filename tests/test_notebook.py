@@ -95,14 +95,15 @@ def test_facts_and_breaks_are_of_cells_and_bands_exclude_mistakes():
 
 def test_no_network_learns_from_test_images_or_from_what_is_unknown():
     lines = [(cell_id, line) for cell_id, (_, facts) in read_facts().items() for line in facts]
-    fits = [found for found in lines if found[1].startswith(("fit ", "train_on_batch "))]
+    form = r"(?:\d+ such as: |and last: )?(?:fit|train_on_batch) |.*; training True"
+    fits = [found for found in lines if re.match(form, found[1])]
     assert fits
     for cell_id, line in fits:
         if cell_id == "noise-lesson":  # learns from as many images of noise, on purpose
             line = re.sub(r"5,000 (unknown|not with their own labels)\b", "", line)
         assert not re.search(r"\btest\b|unknown|not with their own|does not know", line)
         validated = "; reached val_accuracy " in line or "; validated on nothing" in line
-        assert line.startswith("train_on") or validated
+        assert validated or not line.startswith("fit ")
     assert not [line for _, line in lines if "does not know" in line]
 
 
@@ -129,25 +130,6 @@ def test_numbers_in_sentences_are_those_that_cells_print(runs):
 def test_outputs_bear_out_what_the_text_concludes(runs, claim):
     for printed in runs:
         assert sentences.holds(claim, printed)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("words", "source", "changes", "tolerance"), sentences.answers())
-def test_answers_say_what_comes_out(digits, words, source, changes, tolerance):
-    """The notebook's cells, changed as an exercise asks, print what its answer says."""
-    last = [cell_id for cell_id in cells if re.search(rf"(^| ){cell_id}: ", source)][-1]
-    script = ["from IPython.display import display"]
-    for cell_id, cell in cells.items():
-        code = cell.source
-        for change in changes:
-            code = change.apply(code) if change.cell == cell_id else code
-        script += [f"print('\\n<<{cell_id}>>')", code]
-        if cell_id == last:
-            break
-    printed = dict(re.findall(r"(?s)<<([\w-]+)>>\n(.*?)(?=\n<<|$)", run_cells(script)))
-    text = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
-    (said,) = re.findall(sentences.pattern(words), text)
-    assert sentences.bound(source, printed)[0] == pytest.approx(float(said), abs=tolerance)
 
 
 def test_build_model_builds_what_is_asked_for(names):
