@@ -94,7 +94,7 @@ def is_within(text, slot, found):
     value, step = value_of(text), step_of(text)
     if decimal := groups.get("decimal"):  # has four digits, at most four of them decimals
         last = max(1e-4, 10.0 ** (int(f"{value_of(decimal):e}".split("e")[1]) - 3))
-        return abs(value - value_of(decimal)) < 2.5 * last
+        return abs(value - value_of(decimal)) < 1.5 * last
     if groups["low"] and not value_of(groups["low"]) <= value <= value_of(groups["high"]):
         return False
     if not (name := groups["named"] or groups["name"]):

@@ -275,6 +275,8 @@ def test_learns_a_form_that_it_misreads_or_doubts(page, pad, digit, strokes):
     assert set(say(pad, wrong[:3])) == {right}
     assert draw(page, wrong[0]) == right
     assert missing() < before / 2
+    left = [said for said in say(pad, drawings) if f"a {digit}" not in said]
+    assert len(left) < max(1, len(wrong) / 2)
     learned = pad.locator(".learned")
     assert learned.inner_text() == f"Learned from {clicks} drawing{'s' * (clicks != 1)}."
     answers = say(pad, STROKES)

@@ -153,9 +153,6 @@ PAPERS = [(1, 1, 1), (0.98, 0.94, 0.84), (0.86, 0.94, 1), (1, 0.88, 0.84), (0.8,
 PENS = [(1, 1, 1), (1, 0.85, 0.4), (0.4, 1, 0.9), (1, 0.6, 0.9), (0.7, 1, 0.5)]
 
 
-KINDS = ["ruled", "squared", "edge", "cropped", "shadow"]
-
-
 def ramp(rng, height, width):
     """Return (height, width) numbers that grow from −0.7 to 0.7 at most, in any direction."""
     y, x = np.ogrid[-0.5 : 0.5 : height * 1j, -0.5 : 0.5 : width * 1j]
@@ -176,12 +173,11 @@ def strokes_of(digit, rng):
     return ink[box(ink, 0.5)]
 
 
-def photograph(digit, rng, largest=3000, kind=None):
+def photograph(digit, rng, largest=3000):
     """Return a photograph of a digit of MNIST, uint8 RGB, drawn at random by `rng`.
 
     The picture is 60 to `largest` pixels high, the digit 15 to 90 % of it, but at least
-    14 pixels, as a person could not read less. Without a kind of KINDS, one in ten shows more
-    than a digit on paper.
+    14 pixels, as a person could not read less.
     """
     height = int(np.exp(rng.uniform(np.log(60), np.log(largest))))
     tall = max(14, int(height * rng.uniform(0.15, 0.9)))
@@ -196,8 +192,8 @@ def photograph(digit, rng, largest=3000, kind=None):
         np.asarray(Image.fromarray(np.uint8(255 * ink)).resize((broad, tall))) / 255
     )
     ink, contrast = softened(page, rng.uniform(0, 1 / 3) * thick), rng.uniform(0.2, 1)
-    drawn = rng.choice(["plain"] * 9 * len(KINDS) + KINDS)
-    kind = kind or drawn
+    # One in ten shows more than a digit on paper.
+    kind = rng.choice(["plain"] * 45 + ["ruled", "squared", "edge", "cropped", "shadow"])
     paper, page = np.float32(rng.choice(PAPERS)), Image.new("L", (width, height))
     step, slope = height / rng.uniform(6, 14), rng.uniform(-0.03, 0.03)
     start, wide = rng.uniform(0, step), max(1, int(step * rng.uniform(0.02, 0.06)))
@@ -230,41 +226,102 @@ def photograph(digit, rng, largest=3000, kind=None):
     return page[box(ink[..., 0], 0.5)] if kind == "cropped" else page
 
 
-def photographs(digits, n, *options):
+def photographs(digits, n, largest):
     """Return n photographs and their labels; the seeds are not those of the tuning."""
     images, labels = digits
     generators = [np.random.default_rng(10_000 + seed) for seed in range(n)]
     which = [rng.integers(len(images)) for rng in generators]
-    made = (photograph(images[i], rng, *options) for i, rng in zip(which, generators))
+    made = (photograph(images[i], rng, largest) for i, rng in zip(which, generators))
     return made, labels[which]
 
 
-MANY = [pytest.param(200, 900, kind, marks=pytest.mark.slow) for kind in KINDS]
-MANY += [(40, 900, None), pytest.param(1000, 3000, None, marks=pytest.mark.slow)]
-
-
-@pytest.mark.parametrize(("n", "largest", "kind"), MANY)
-def test_reads_photographs(read_all, digits, n, largest, kind):
-    pictures, labels = photographs(digits, n, largest, kind)
+@pytest.mark.parametrize(
+    ("n", "largest"), [(40, 900), pytest.param(1000, 3000, marks=pytest.mark.slow)]
+)
+def test_reads_photographs(read_all, digits, n, largest):
+    pictures, labels = photographs(digits, n, largest)
     found, sure = read_all(pictures)
     wrong = (found != labels) & (found != -1)
-    # Kinds with more than paper and ink were read to 93.5 to 98 %, up to 4 % refused.
-    right, refused, misread = (0.91, 0.06, 0.05) if kind else (0.97, 0.015, 0.015)
-    assert np.sum(found == labels) >= min(n - 3, right * n)
-    assert np.sum(found == -1) <= max(2, refused * n)
-    assert np.sum(wrong & (sure > 0.5)) <= max(2, misread * n)
+    assert np.sum(found == labels) >= min(n - 3, 0.97 * n)
+    assert np.sum(found == -1) <= max(2, 0.015 * n)
+    assert np.sum(wrong & (sure > 0.5)) <= max(2, 0.015 * n)
 
 
 @pytest.mark.slow
-def test_each_rule_refuses_few_photographs(names, digits, monkeypatch):
-    rules, lost = names["rules"](), dict.fromkeys(names["rules"](), 0)
+def test_each_rule_alone_refuses_few_photographs(names, digits, monkeypatch):
+    rules, refused = names["rules"](), dict.fromkeys(names["rules"](), 0)
     for picture in photographs(digits, 200, 900)[0]:
         for name, rule in rules.items():
             monkeypatch.setitem(names, "rules", lambda alone=(name, rule): dict([alone]))
-            with suppress(ValueError):
+            try:
                 names["prepare_digit"](picture)
-                lost[name] -= 1
-    assert -min(lost.values()) >= 199, lost
+            except ValueError as error:
+                refused[name] += "several" not in str(error)
+    assert max(refused.values()) <= 1, refused
+
+
+KINDS_PENS = {
+    "pencil": [(70, 70, 70)] * 2,
+    "coloured ink": [(30, 50, 150), (190, 30, 40), (20, 110, 60), (110, 40, 140)],
+}
+KINDS = [
+    *("plain paper", "ruled paper", "squared paper", "pencil", "coloured ink"),
+    *("a shadow's edge", "the paper's edge", "a tilt of 15 degrees"),
+    *("cropped to its ink", "60 pixels", "12 megapixels"),
+]
+WIDTH, HEIGHT, LINES = 600, 450, "#a0b2d7"
+SCALED = {"60 pixels": (60, 45), "12 megapixels": (4000, 3000)}
+
+
+def photograph_of(digit, kind, rng):
+    """Return a crisp photograph of a digit of MNIST, uint8 RGB, of a kind.
+
+    Size, place, pen, light and grain are drawn by `rng`, a NumPy generator.
+    """
+    tall = int(HEIGHT * rng.uniform(0.35, 0.75))
+    digit = np.pad(digit[box(digit, 0)] / 255, 1)
+    smooth = ndimage.gaussian_filter(ndimage.zoom(digit, tall / len(digit)), tall / 60)
+    thin = rng.uniform(0.4, 0.7)  # a thick pen, a fine one
+    ink = np.clip(4 * (smooth - thin) + 0.5, 0, 1)[:, :WIDTH]
+    if kind == "a tilt of 15 degrees":
+        ink = ndimage.rotate(ink, rng.choice([-15, 15]), order=1).clip(0, 1)
+        ink = ink[box(ink, 0.1)]
+    spare = np.array([HEIGHT, WIDTH]) - ink.shape
+    top, left = (spare * rng.uniform(0.1, 0.9, 2)).astype(int).tolist()
+    page, step = Image.new("RGB", (WIDTH, HEIGHT), (235, 230, 222)), HEIGHT / rng.uniform(8, 14)
+    if kind in ("ruled paper", "squared paper"):
+        for y in np.arange(rng.uniform(0, step), HEIGHT, step):
+            ImageDraw.Draw(page).line([(0, y), (WIDTH, y + 5)], LINES, 2)
+    if kind == "squared paper":
+        for x in np.arange(rng.uniform(0, step), WIDTH, step):
+            ImageDraw.Draw(page).line([(x, 0), (x - 5, HEIGHT)], LINES, 2)
+    pen = tuple(rng.choice(KINDS_PENS.get(kind, [(30, 30, 35), (30, 50, 150)])).tolist())
+    strength = rng.uniform(0.35, 0.5) if kind == "pencil" else 1
+    page.paste(pen, (left, top), Image.fromarray(np.uint8(255 * strength * ink)))
+    page = np.float32(page)
+    if kind == "the paper's edge":  # a strip of the table, at most halfway to the digit
+        share, side = rng.uniform(0.2, 0.5), rng.integers(4)
+        bare = [left, top, spare[1] - left, spare[0] - top][side]
+        np.rot90(page, side)[:, : int(share * bare)] = 90, 65, 45  # a view of that side
+    light = 1 - rng.uniform(0.1, 0.3) * (0.5 + ramp(rng, HEIGHT, WIDTH))
+    if kind == "a shadow's edge":
+        shadow = ramp(rng, HEIGHT, WIDTH) > rng.uniform(-0.3, 0.3)
+        light = light * (1 - rng.uniform(0.2, 0.4) * ndimage.gaussian_filter(np.float32(shadow), 3))
+    page = camera(page * light[..., None], rng)
+    if kind == "cropped to its ink":
+        page = page[top:, left:][box(ink, 0.5)]
+    if kind in SCALED:
+        page = np.asarray(Image.fromarray(page).resize(SCALED[kind]))
+    return page
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.slow
+def test_reads_photographs_of_each_kind(read_all, digits, kind):
+    n, rng = 50 if kind == "12 megapixels" else 200, np.random.default_rng(0)
+    found, _ = read_all(photograph_of(image, kind, rng) for image in digits[0][:n])
+    assert np.sum(found != digits[1][:n]) <= max(2, 0.015 * n)
+    assert np.sum(found == -1) <= max(1, 0.01 * n)
 
 
 def test_takes_a_path(prepare_digit, tmp_path):
@@ -313,17 +370,17 @@ BAD |= {
     "blank": (np.zeros((28, 28)), "blank"),
     "blank paper with grain": (GRAIN, "large, dark digit"),
     "transparent": (np.zeros((28, 28, 4), dtype=np.uint8), "blank"),
-    "NaN": (np.where(SCANS[0] > 99, np.nan, 0), "numbers"),
-    "infinite": (np.where(SCANS[0] > 99, np.inf, 0), "numbers"),
-    "complex": (SCANS[0] * 1j, "numbers"),
-    "text": (np.array([["a", "b"], ["c", "d"]]), "numbers"),
-    "empty": (np.empty((0, 28)), "numbers"),
-    "one dimension": (np.arange(784), "height, width"),
-    "many images": (np.zeros((5, 28, 28, 1)), "height, width"),
-    "None": (None, "JPEG or PNG"),
-    "no file": ("nowhere.png", "JPEG or PNG"),
-    "no picture": (__file__, "JPEG or PNG"),
-    "bytes": (b"%PDF-1.7", "JPEG or PNG"),
+    "NaN": (np.where(SCANS[0] > 99, np.nan, 0), "finite numbers.*NaN"),
+    "infinite": (np.where(SCANS[0] > 99, np.inf, 0), "finite numbers.*infs"),
+    "complex": (SCANS[0] * 1j, "finite numbers.*complex"),
+    "text": (np.array([["a", "b"], ["c", "d"]]), "finite numbers"),
+    "empty": (np.empty((0, 28)), "finite numbers.*zero-size"),
+    "one dimension": (np.arange(784), "height, width.*got 1"),
+    "many images": (np.zeros((5, 28, 28, 1)), "height, width.*28, 1"),
+    "None": (None, "JPEG or PNG.*got 0"),
+    "no file": ("nowhere.png", "JPEG or PNG.*No such file.*nowhere.png"),
+    "no picture": (__file__, "JPEG or PNG.*identify"),
+    "bytes": (b"%PDF-1.7", "^Give a JPEG or PNG, [^<>]* cannot identify image file[.]$"),
     "too pale": (np.uint8(255 - 0.08 * (255 - np.asarray(drawing(3)))), "is too pale"),
     "too small": (np.uint8(np.pad(drawing(3, 9, 1), 300, constant_values=255)), "is too small"),
 }
@@ -337,7 +394,7 @@ def test_bad_input_ends_in_a_clear_error(prepare_digit, image, message):
 
 def test_odd_input_is_prepared_or_refused(prepare_digit):
     rng, prepared = np.random.default_rng(0), 0
-    for _ in range(300):
+    for _ in range(1000):
         shape = rng.integers(1, 200, 2)
         picture = rng.normal(size=shape) * 10.0 ** rng.integers(-300, 300)
         if rng.random() < 0.7:
@@ -353,4 +410,4 @@ def test_odd_input_is_prepared_or_refused(prepare_digit):
             prepared += 1
             assert result.shape == (28, 28)
             assert 0 <= result.min() <= result.max() == 1
-    assert prepared > 90
+    assert prepared > 300
