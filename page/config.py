@@ -9,8 +9,8 @@ c.HTMLExporter.template_name = "digits"
 c.TemplateExporter.extra_template_basedirs = [str(Path(__file__).parent)]
 c.TemplateExporter.exclude_input_prompt = True
 c.TemplateExporter.exclude_output_prompt = True
-# On GitHub, the page has a link that opens the notebook in Colab.
-name = os.environ.get("GITHUB_REPOSITORY", "")
+# As .github/workflows/page.yml makes it, the page has a link to the notebook in Colab.
+name = os.environ.get("PUBLISHED_FROM", "")
 c.TemplateExporter.filters = {
     "with_repository": lambda text: name and text.format(name)
 }

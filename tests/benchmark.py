@@ -15,45 +15,39 @@ import keras
 import numpy as np
 from keras import layers
 
+from common import code_cells, definitions, read
+
 (x, y), (x_test, y_test) = keras.datasets.mnist.load_data()
 x, x_test, hot = np.float32(x) / 255, np.float32(x_test) / 255, keras.utils.to_categorical(y)
 HELD_BACK = 6000  # training images, for validation, by the notebook's networks
+names, cells = definitions(), code_cells(read())
+for cell in ("build-convolutional", "augmentation"):
+    exec(cells[cell].source, names)  # noqa: S102
+convolutional, pool, drop = names["conv_model"], layers.MaxPooling2D, layers.Dropout
 
 
 def conv(filters, width=3, stride=1):
     return layers.Conv2D(filters, width, stride, activation="relu")
 
 
-def dense(units):
-    return [layers.Flatten(), layers.Dense(units, activation="relu")]
+def network(*hidden):
+    output = [layers.Flatten(), layers.Dense(10, activation="softmax")]
+    return keras.Sequential([keras.Input((28, 28, 1)), *hidden, *output])
 
 
-def shapes():
-    three = [conv(16, 5), pool(), norm()], [conv(32), pool(), norm()], [conv(64), norm()]
-    return [layer for part in three for layer in part]
-
-
-def varied():
-    sharp = {"interpolation": "nearest", "fill_mode": "constant"}
-    move, zoom = layers.RandomTranslation(0.05, 0.05, **sharp), layers.RandomZoom(0.1, 0.3, **sharp)
-    return [move, zoom, layers.RandomRotation(0.03, fill_mode="constant"), *shapes()]
-
-
-pool, norm, drop = layers.MaxPooling2D, layers.BatchNormalization, layers.Dropout
-# {name: (hidden layers, epochs, batch size, rate that falls to 0; None: Adam's own)}
+# {name: (network, epochs, batch size, rate that falls to 0; None: Adam's own)}
 OWN = {
-    "first": (lambda: dense(128), 10, 128, None),
-    "convolutional": (shapes, 7, 128, 0.005),
-    "augmented": (varied, 7, 128, 0.005),
-    "strides for pools": (lambda: [conv(16, 5, 2), conv(32), pool(), conv(64)], 3, 128, 0.007),
-    "quick": (lambda: [conv(16, 5, 2), conv(32, 5, 2), norm()], 1, 64, 0.01),
+    "first": (names["build_model"]([128]), 10, 128, None),
+    "convolutional": (convolutional, 7, 128, 0.005),
+    "augmented": (keras.Sequential([names["augmentation"], convolutional]), 7, 128, 0.005),
+    "strides for pools": (network(conv(16, 5, 2), conv(32), pool(), conv(64)), 3, 128, 0.007),
+    "quick": (network(conv(16, 5, 2), conv(32, 5, 2), layers.BatchNormalization()), 1, 64, 0.01),
 }
+quickstart = network(layers.Flatten(), layers.Dense(128, activation="relu"), drop(0.2))
+convnet = network(conv(32), pool(), conv(64), pool(), drop(0.5))
 PUBLISHED = {
-    "TensorFlow's quickstart": (lambda: [*dense(128), drop(0.2)], 5, 32, None),
-    "keras.io, MNIST convnet": (
-        lambda: [conv(32), pool(), conv(64), pool(), drop(0.5)],
-        *(15, 128, None),
-    ),
+    "TensorFlow's quickstart": (quickstart, 5, 32, None),
+    "keras.io, MNIST convnet": (convnet, 15, 128, None),
 }
 
 
@@ -71,20 +65,18 @@ class Watch(keras.callbacks.Callback):
 
 
 def main(repeats=3):
-    runs = {}
+    runs = {name: [] for name in OWN | PUBLISHED}
     for seed in range(repeats):
-        for name, (hidden, epochs, batch_size, rate) in (OWN | PUBLISHED).items():
+        for name, (untrained, epochs, batch_size, rate) in (OWN | PUBLISHED).items():
             keras.utils.set_random_seed(seed)
-            image = [keras.Input((28, 28)), layers.Reshape((28, 28, 1))]
-            output = [layers.Flatten(), layers.Dense(10, activation="softmax")]
-            model = keras.Sequential([*image, *hidden(), *output])
+            model, watch = keras.models.clone_model(untrained), Watch()
             n = len(x) - HELD_BACK * (name in OWN)
             steps = epochs * -(-n // batch_size)
             falling = rate and keras.optimizers.schedules.CosineDecay(rate, steps)
-            adam, watch = keras.optimizers.Adam(falling or 0.001), Watch()
+            adam = keras.optimizers.Adam(falling or 0.001)
             model.compile(adam, "categorical_crossentropy", steps_per_execution=32)
             model.fit(x[:n], hot[:n], batch_size, epochs, verbose=0, callbacks=[watch])
-            runs.setdefault(name, []).append(watch.notes)
+            runs[name].append(watch.notes)
     print(f"{'network':25} seconds  accuracy  times as long")
     for name, found in runs.items():
         seconds, share = median(n[-1][0] for n in found), mean(n[-1][1] for n in found)

@@ -67,8 +67,8 @@ class Change(NamedTuple):
 
 def changes(lines):
     """Return lines such as "load: / 255 → / 127" as changes."""
-    form = re.compile(r"(?P<cell>[\w-]+): (?P<code>.+?) →(?: (?P<instead>.*))?")
-    return [Change(**form.fullmatch(line).groupdict("")) for line in lines]
+    forms = (re.fullmatch(r"([\w-]+): (.+?) →(?: (.*))?", line) for line in lines)
+    return [Change(*form.groups("")) for form in forms]
 
 
 def read_breaks():

@@ -24,22 +24,9 @@ def digits(names):
         (images, labels), _ = names["keras"].datasets.mnist.load_data()
     except Exception as error:  # noqa: BLE001, Keras raises nothing narrower
         missing(f"MNIST can't be had: {error}")
+    finally:
+        socket.setdefaulttimeout(None)
     return images[-6000:], labels[-6000:]
-
-
-@pytest.fixture
-def without_mnist(tmp_path):
-    """The environment of a home without network, and with a broken file of MNIST.
-
-    Its name is odd, Python leaves out assertions, and older projects have set variables.
-    """
-    home = tmp_path / "Schüler 学生"
-    (home / "datasets").mkdir(parents=True)
-    (home / "datasets" / "mnist.npz").write_bytes(b"not what was published")
-    homes = dict.fromkeys(["HOME", "USERPROFILE", "KERAS_HOME"], str(home))
-    proxies = dict.fromkeys(["http_proxy", "https_proxy"], "http://127.0.0.1:9")
-    others = {"PYTHONOPTIMIZE": "1", "TF_USE_LEGACY_KERAS": "1", "MPLBACKEND": "Agg"}
-    return homes | proxies | others | {"PYTHONIOENCODING": "utf-8"}
 
 
 @pytest.fixture(scope="module")

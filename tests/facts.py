@@ -5,7 +5,7 @@ At the top of that file stands what may be in its lines.
 
 import re
 from collections import defaultdict
-from difflib import SequenceMatcher
+from difflib import unified_diff
 from functools import cache
 from pathlib import Path
 
@@ -13,19 +13,26 @@ from known import NUMBER
 
 FACTS = Path(__file__).with_name("facts.txt")
 PLAIN = r"-?[\d,]*\.?\d+"
+NAME = r"[a-z][\w -]*"
+# {…} or {… …}; {0.96 … 0.98} or {fit = 0.96 … 0.98}; {fit} or {6,000 − 6,000 × fit}. What begins
+# with $ is a piece of JavaScript.
 TOKEN = re.compile(
     r"(?<!\$)\{(?:(?P<any>…(?: …)?)"
-    rf"|(?:(?P<named>[a-z][\w -]*) = )?(?P<low>{PLAIN}) … (?P<high>{PLAIN})"
-    rf"|(?:(?P<sum>{PLAIN}) − )?(?:(?P<factor>{PLAIN}) × )?(?P<name>[a-z][\w -]*))\}}"
+    rf"|(?:(?P<named>{NAME}) = )?(?P<low>{PLAIN}) … (?P<high>{PLAIN})"
+    rf"|(?:(?P<sum>{PLAIN}) − )?(?:(?P<factor>{PLAIN}) × )?(?P<name>{NAME}))\}}"
 )
+# In facts, decimals differ a little on another processor; and what is read right by all that is
+# shown can't be told from its label. The last group of a match says which kind it is.
+IN_FACTS = re.compile(
+    rf"{TOKEN.pattern}|(?P<decimal>(?<![\w.,#])-?\d[\d,]*\.\d{{3,}}(?![\w.]))"
+    r"|\b(?P<role>label|answer)\b"
+)
+LEFT_OUT = {"…": r"\S+?", "… …": r"\S.*?"}
 SOME = "some titles:"  # begins a fact that some runs have
-LEFT_OUT = {"…": r"(\S+?)", "… …": r"(\S.*?)"}
-# A decimal of a fact, which differs a little on another processor.
-DECIMAL = r"(?<![\w.,#…{])-?\d[\d,]*\.\d{3,}(?![\w.]|\}| …)"
 
 
 def value_of(text):
-    return float(text.replace(",", ""))
+    return float(text.replace(",", "").replace("−", "-"))
 
 
 def step_of(text):
@@ -50,12 +57,9 @@ def read_facts():
     """Return facts.txt as {cell id: (lines that the cell prints, facts)}; of others, none."""
     found = defaultdict(lambda: ([], []))
     for cell_id, lines in sections(FACTS).items():
-        printed, facts = found[cell_id]
-        for line in lines:
-            if line.startswith("> "):
-                printed.append(line.removeprefix("> "))
-            else:
-                facts.append(line)
+        printed = [line for line in lines if line.startswith("> ")]
+        facts = [line for line in lines if line not in printed]
+        found[cell_id] = [line.removeprefix("> ") for line in printed], facts
     return found
 
 
@@ -67,104 +71,87 @@ def named_bands():
     return {t["named"]: (value_of(t["low"]), value_of(t["high"])) for t in found}
 
 
-def slots(line, is_fact=False):
-    """Return the parts of a line of facts.txt that vary, as matches, and the regex of the line."""
-    varying = f"{TOKEN.pattern}|(?P<decimal>{DECIMAL})" if is_fact else TOKEN.pattern
-    matches, regex, end = list(re.finditer(varying, line)), "", 0
-    matches = [m for m in matches if not m["name"] or m["name"] in named_bands()]
-    for match in [*matches, None]:
-        words = re.escape(line[end : match.start() if match else None])
-        # What is read right by all that is shown can't be told from its label.
-        words = re.sub(r"\b(label|answer)\b", "(?:label=answer|\\1)", words)
-        regex += re.sub(r"(?:\\ )+", " +", words)
-        if match:
-            regex += LEFT_OUT.get(match["any"], f"({NUMBER})")
-            end = match.end()
-    return matches, rf"(?m)^ *{regex} *$"
+def regex_of(line, varying):
+    """Return the regex of a line of facts.txt, with a group for each match of `varying`."""
+    regex, end = "", 0
+    for slot in varying.finditer(line):
+        group = LEFT_OUT.get(slot["any"], NUMBER)
+        if slot.lastgroup == "role":
+            group = f"label=answer|{slot[0]}"
+        regex += f"{re.escape(line[end : slot.start()])}({group})"
+        end = slot.end()
+    regex = re.sub(r"(?:\\ )+", " +", regex + re.escape(line[end:]))
+    return rf"(?m)^ *{regex} *$"
 
 
-def is_within(text, slot, found):
+def is_within(text, slot, ranges):
     """Return whether a number as text may stand in a slot; note the values of named numbers.
 
-    found: {name: (low, high)}, between which the number lies, as it was rounded so far.
+    slot: a match of TOKEN or IN_FACTS in a line of facts.txt.
+    ranges: {name: (low, high)}, between which the number lies, as it was rounded so far.
     """
-    groups = slot.groupdict()
-    if groups["any"]:
+    if slot.lastgroup in ("any", "role"):
         return True
     value, step = value_of(text), step_of(text)
-    if decimal := groups.get("decimal"):  # has four digits, at most four of them decimals
-        last = max(1e-4, 10.0 ** (int(f"{value_of(decimal):e}".split("e")[1]) - 3))
-        return abs(value - value_of(decimal)) < 1.5 * last
-    if groups["low"] and not value_of(groups["low"]) <= value <= value_of(groups["high"]):
+    if slot.lastgroup == "decimal":  # has four digits, at most four of them decimals
+        wanted = value_of(slot[0])
+        exponent = int(f"{wanted:e}".split("e")[1])
+        return abs(value - wanted) < 1.5 * max(1e-4, 10.0 ** (exponent - 3))
+    if slot["low"] and not value_of(slot["low"]) <= value <= value_of(slot["high"]):
         return False
-    if not (name := groups["named"] or groups["name"]):
+    if not (name := slot["named"] or slot["name"]):
         return True
-    summand, factor = value_of(groups["sum"] or "0"), value_of(groups["factor"] or "1")
     ends = [value - 0.51 * step, value + 0.51 * step]
-    if groups["factor"] or groups["sum"]:
-        ends = [(summand - end if groups["sum"] else end) / factor for end in ends]
-    low, high = min(ends), max(ends)
-    known_low, known_high = found.get(name, named_bands()[name])
+    if slot["sum"]:
+        ends = [value_of(slot["sum"]) - end for end in ends]
+    low, high = sorted(end / value_of(slot["factor"] or "1") for end in ends)
+    known_low, known_high = ranges.get(name) or named_bands()[name]
     if low > known_high or high < known_low:
         return False
-    found[name] = max(low, known_low), min(high, known_high)
+    ranges[name] = max(low, known_low), min(high, known_high)
     return True
 
 
-def with_tokens(text, lines, found, is_fact=False):
+def with_tokens(text, lines, ranges, varying=TOKEN):
     """Return a text with what varies by facts.txt in the place of its numbers, to be compared.
 
     A number that may not stand there stays, followed by what may. Lines are looked for in
     their order.
     """
+
+    def checked(slot):
+        value = next(values)
+        return slot[0] if is_within(value, slot, ranges) else f"{value} (allowed: {slot[0]})"
+
     done = ""
-    for line in lines:
-        matches, regex = slots(line, is_fact)
-        if not matches and "label" not in line and "answer" not in line:
-            continue
-        if not (match := re.search(regex, text)):
-            continue
-        shown, end = "", 0
-        for slot, value in zip(matches, match.groups()):
-            good = is_within(value, slot, found)
-            shown += line[end : slot.start()]
-            shown += slot[0] if good else f"{value} (allowed: {slot[0]})"
-            end = slot.end()
-        done += text[: match.start()] + shown + line[end:]
-        text = text[match.end() :]
+    for line in filter(varying.search, lines):
+        if match := re.search(regex_of(line, varying), text):
+            values = iter(match.groups())
+            done += text[: match.start()] + varying.sub(checked, line)
+            text = text[match.end() :]
     return done + text
 
 
 def differences(wanted, found):
-    """Return lines that differ between two texts, "−" before what is wanted, "+" before the other."""
-    old, new = wanted.splitlines(), found.splitlines()
-    lines = []
-    for kind, start, stop, first, last in SequenceMatcher(None, old, new, False).get_opcodes():
-        if kind != "equal":
-            lines += [f"− {line}" for line in old[start:stop]]
-            lines += [f"+ {line}" for line in new[first:last]]
-    return lines
+    """Return lines that differ between two texts: "-" is wanted, "+" is found."""
+    lines = unified_diff(wanted.splitlines(), found.splitlines(), n=0, lineterm="")
+    return [f"{line[0]} {line[1:]}" for line in lines if line[0] in "-+"][2:]  # without its head
 
 
-def compare(cell_id, facts, printed, saved, found):
+def compare(cell_id, facts, printed, saved, ranges):
     """Return the lines that differ: facts from facts.txt, what is printed from what is saved.
 
-    facts, printed: what a cell puts out now; saved: what it printed then; found: the values
-    of named numbers in this run so far, which must agree.
+    facts, printed: what a cell puts out now; saved: what it printed then; ranges: of named
+    numbers in this run so far, which must agree.
     """
     print_lines, fact_lines = read_facts()[cell_id]
-    noted = facts.splitlines()
-    if not {*fact_lines}.isdisjoint(line for line in noted if line.startswith(SOME)):
-        fact_lines = [line for line in fact_lines if not line.startswith(SOME) or line in noted]
-    now = found.copy()  # first the facts, which define names
-    facts = with_tokens(facts, fact_lines, now, is_fact=True)
-    new = with_tokens(printed, print_lines, now)
+    some = [line for line in fact_lines if line.startswith(SOME)]
+    absent = {*some} - {*facts.splitlines()}
+    if len(absent) < len(some):
+        fact_lines = [line for line in fact_lines if line not in absent]
+    facts = with_tokens(facts, fact_lines, ranges, IN_FACTS)  # these define names
+    new = with_tokens(printed, print_lines, ranges)
     old = with_tokens(saved, print_lines, {})
-    found.update(now)
-    in_facts = differences("\n".join(fact_lines), facts)
-    in_prints = differences(old, new)
-    # If a saved number may not stand there, too, both are the same.
-    in_prints += [f"+ {line}" for line in new.splitlines() if "(allowed: " in line] * (
-        not in_prints
-    )
-    return in_facts, in_prints
+    # If the saved number is not allowed either, `old` and `new` say so alike: told here.
+    wrong = [f"+ {line}" for line in new.splitlines() if "(allowed: " in line]
+    return differences("\n".join(fact_lines), facts), differences(old, new) or wrong

@@ -9,27 +9,15 @@ from collections import Counter
 
 import matplotlib as mpl
 import numpy as np
-from matplotlib.category import StrCategoryLocator
-from matplotlib.collections import Collection, PathCollection, QuadMesh
+from matplotlib.collections import QuadMesh
 from matplotlib.colors import to_hex
 from matplotlib.lines import Line2D
-from matplotlib.patches import ConnectionPatch, FancyArrowPatch, Patch, Rectangle
+from matplotlib.patches import FancyArrowPatch, Patch, Rectangle
 from matplotlib.text import Text
-from matplotlib.ticker import FixedLocator
+from matplotlib.ticker import MaxNLocator
 
 from facts import SOME
-from known import (
-    DIGIT,
-    answers_text,
-    identities,
-    keys_of,
-    number,
-    recognised,
-    rows_text,
-    summary,
-    told,
-    values_text,
-)
+from known import DIGIT, answers_text, number, recognised, rows_text, summary, told, values_text
 
 UNKNOWN = "which the recorder does not know"
 
@@ -57,41 +45,36 @@ def colour_text(colour):
 
 def alpha_text(artist):
     alpha = artist.get_alpha()
-    if alpha is None or np.all(alpha == 1):
-        return ""
-    return f" alpha {' '.join(map(number, np.unique(alpha)))}"
+    return "" if alpha is None or np.all(alpha == 1) else f" alpha {values_text(alpha)}"
+
+
+def span(low, high):
+    return f"{number(low)} to {number(high)}"
 
 
 def points_text(points):
     """Return points (n, 2) as text."""
-    points = np.asarray(points, float).reshape(-1, 2)
+    points = np.reshape(points, (-1, 2))
     if len(points) == 1:
         return f"({number(points[0][0])}, {number(points[0][1])})"
     return f"{len(points)} points, x {values_text(points[:, 0])}; y {values_text(points[:, 1])}"
 
 
-def limits(axes, name):
-    low, high = getattr(axes, f"{name}axis").get_view_interval()
-    return f"{number(low)} to {number(high)}"
-
-
 def axis_text(axes, name):
-    """Return an axis' label, scale, direction, limits and ticks, if they are set."""
-    axis, scaled = getattr(axes, f"{name}axis"), getattr(axes, f"get_autoscale{name}_on")()
-    own = not scaled
+    """Return an axis' label, scale, limits and ticks, if they are set."""
+    axis = getattr(axes, f"{name}axis")
+    limits = span(*axis.get_view_interval())
+    own = not getattr(axes, f"get_autoscale{name}_on")() or axis.get_inverted()
     if axes.images:  # an image sets the limits
-        *sides, bottom, top = axes.images[0].get_extent()
-        ends = sides if name == "x" else (bottom, top)
-        own = tuple(map(number, axis.get_view_interval())) != tuple(map(number, ends))
-    locator = axis.get_major_locator()
-    fixed = isinstance(locator, (FixedLocator, StrCategoryLocator))
-    labels = [words(tick) for tick in axis.get_ticklabels()] if fixed else []
+        left, right, bottom, top = axes.images[0].get_extent()
+        own = limits != (span(left, right) if name == "x" else span(bottom, top))
+    chosen = not isinstance(axis.get_major_locator(), MaxNLocator)
+    ticks = " ".join(words(tick) for tick in axis.get_ticklabels()) if chosen else ""
     found = {
         f'"{words(axis.label)}"': axis.get_label_text(),
         axis.get_scale(): axis.get_scale() != "linear",
-        limits(axes, name): own,
-        "turned": not own and not axes.images and axis.get_inverted(),
-        f"ticks {' '.join(labels)}": "".join(labels),
+        limits: own,
+        f"ticks {ticks}": ticks.strip(),
         "no ticks": not len(axis.get_ticklocs()) and not axes.images,
     }
     text = ", ".join(text for text, said in found.items() if said)
@@ -104,8 +87,7 @@ def colours_text(images):
     for image in images:
         values, clim = np.ma.masked_invalid(image.get_array()), image.get_clim()
         own = values.ndim == 2 and not np.allclose(clim, [values.min(), values.max()])
-        limits = f" from {number(clim[0])} to {number(clim[1])}" * own
-        texts[image.get_cmap().name + alpha_text(image) + limits] = None
+        texts[image.get_cmap().name + alpha_text(image) + f" from {span(*clim)}" * own] = None
     return " and ".join(texts)
 
 
@@ -113,23 +95,21 @@ def images_text(images):
     """Yield what images are, and their titles."""
     arrays = [np.asarray(image.get_array()) for image in images]
     found, placed = recognised(arrays), []
-    stack = recognised([np.stack(arrays)])[0] if len({a.shape for a in arrays}) == 1 else None
+    (whole,) = recognised([np.concatenate([array.ravel() for array in arrays])])
+    together = whole and len(arrays) > 1
+    rows = f"all {len(arrays)} of {whole.source}" if together else rows_text(found)
+    yield f"images {colours_text(images)}: {rows}"
+    unknown = [np.float64(array) for array, entry in zip(arrays, found) if entry is None]
+    yield from unknown_text(unknown) if unknown else []
     for image, array in zip(images, arrays):
         left, right, bottom, top = image.get_extent()
         if (right - left, bottom - top) != array.shape[1::-1]:
-            ends = map(number, (left, right, bottom, top))
-            placed.append("placed from {} to {}, {} to {}".format(*ends))
-    unknown = [np.float64(array) for array, entry in zip(arrays, found) if entry is None]
-    if stack and len(arrays) > 1:
-        yield f"images {colours_text(images)}: all {len(arrays)} of {stack.source}"
-    else:
-        rows = rows_text(found, different=len(set(keys_of(unknown))))
-        yield f"images {colours_text(images)}: {rows}"
-        yield from unknown_text(unknown) if unknown else []
+            placed.append(f"placed from {span(left, right)}, {span(bottom, top)}")
     yield from counted(placed)
     titles = told([words(image.axes.title) for image in images], arrays)
     if any(title.count("label=answer") > 1 for title in titles):
-        # Which of them are read right differs from run to run, but not what is said of these.
+        # "5, read as 5": this one is read right. Which ones are differs from run to run, but not
+        # what is said of these.
         kinds = {re.sub(r"[\d.]+(?=%)", "…", t.replace("label=answer", "right")) for t in titles}
         yield from (f"{SOME} {kind}" for kind in sorted(kinds))
     elif any(titles):
@@ -158,16 +138,15 @@ def heatmap_text(mesh):
         numbers[row, column] = float(re.sub("[%,]", "", text.get_text()))
         zeros += numbers[row, column] == 0
     values = numbers if cells else colours
-    entry = recognised([values])[0]
-    is_set = entry is None or entry.label is not None
-    yield f"heatmap {colours_text([mesh])}: {rows_text([entry]) if is_set else entry.source}"
+    (entry,) = recognised([values])
+    no_set = entry and entry.label is None  # but numbers that stand alone
+    yield f"heatmap {colours_text([mesh])}: {entry.source if no_set else rows_text([entry])}"
     if cells:
         same, diagonal = np.isclose(numbers, colours), np.eye(*colours.shape, dtype=bool)
         coloured = "all" if same.all() else "off the diagonal" if (same | diagonal).all() else "no"
         yield f"numbers that are the colours: {coloured}; zeros: {zeros}"
     if entry is None:
-        yield f"rows sum to {' '.join(map(number, values.sum(axis=1)))}"
-        yield f"on the diagonal: {number(100 * np.trace(values) / max(values.sum(), 1))}%"
+        yield f"values: {values_text(values)}"
 
 
 def heatmap_title(axes, meshes):
@@ -183,25 +162,19 @@ def heatmap_title(axes, meshes):
 
 def look_of(artist):
     """Return what an artist looks like, with no word about where it is."""
-    kind = type(artist).__name__
+    kind, rc, width, usual = type(artist).__name__, mpl.rcParams, 0, 0
     if isinstance(artist, Line2D):
-        look = (
-            f"line {artist.get_linestyle()} {artist.get_marker()} {colour_text(artist.get_color())}"
-        )
-        width, usual = artist.get_linewidth(), mpl.rcParams["lines.linewidth"]
-        if artist.get_linestyle() == "None":
-            width, usual = artist.get_markersize(), mpl.rcParams["lines.markersize"]
-    elif isinstance(artist, Patch):
+        style, marker = artist.get_linestyle(), artist.get_marker()
+        look = f"line {style} {marker} {colour_text(artist.get_color())}"
+        width, usual = artist.get_linewidth(), rc["lines.linewidth"]
+        if style == "None":
+            width, usual = artist.get_markersize(), rc["lines.markersize"]
+    elif isinstance(artist, Patch) and not isinstance(artist, FancyArrowPatch):
         face = colour_text(artist.get_facecolor()) if artist.get_fill() else "empty"
-        edge, hatch = artist.get_edgecolor(), artist.get_hatch()
-        width, usual = artist.get_linewidth(), mpl.rcParams["patch.linewidth"]
-        edge = f" edge {colour_text(edge)}" if edge[3] and width else ""
-        look = f"{kind} {face}{edge}" + f" hatch {hatch}" * bool(hatch)
-        width = usual if not edge else width
-    elif isinstance(artist, Collection):
-        colours = [*artist.get_facecolor()] or [*artist.get_edgecolor()]
-        names = list(dict.fromkeys(map(colour_text, colours)))
-        look, width, usual = f"{kind} {' '.join(names[:3])}", 1, 1
+        look = f"{kind} {face}" + f" hatch {artist.get_hatch()}" * bool(artist.get_hatch())
+        if artist.get_edgecolor()[3] and artist.get_linewidth():
+            look += f" edge {colour_text(artist.get_edgecolor())}"
+            width, usual = artist.get_linewidth(), rc["patch.linewidth"]
     else:
         return f"a {kind}, {UNKNOWN}"
     return look + f" width {number(width)}" * (width != usual) + alpha_text(artist)
@@ -209,138 +182,117 @@ def look_of(artist):
 
 def place_of(artist, axes):
     """Return the points that an artist goes through, of a patch its box; and of what they are."""
-    patch = isinstance(artist, Patch)
-    if isinstance(artist, PathCollection):
-        return artist.get_offsets(), ""
-    if isinstance(artist, Collection):
-        paths = [path.vertices for path in artist.get_paths()]
-        return np.concatenate([*paths, np.empty((0, 2))]), ""
-    to = artist.get_data_transform() if patch else artist.get_transform()
-    path = artist.get_path()
-    if patch:
+    path, transform = artist.get_path(), artist.get_transform()
+    if isinstance(artist, Patch):
         path = artist.get_patch_transform().transform_path(path)
-    for transform, name in [
-        (axes.get_xaxis_transform(), " (y: of the axes)"),
-        (axes.get_yaxis_transform(), " (x: of the axes)"),
-        (axes.transAxes, " (of the axes)"),
-    ]:
-        if to == transform:
-            return path.get_extents().get_points() if patch else path.vertices, name
-    path = (to - axes.transData).transform_path(path)
-    return path.get_extents().get_points() if patch else path.vertices, ""
-
-
-def boxes_text(points, shown, turn):
-    """Return where boxes stand, from their corners (2 n, 2); sizes that a network gave, say so."""
-    low, high = np.reshape(points, (-1, 2, 2)).transpose(1, 0, 2)
-    sides = dict(zip(["left", "bottom", "width", "height"], [*low.T, *(high - low).T]))
-    texts = {
-        name: answers_text(values, shown, turn)
-        or answers_text(values / 100, shown, turn)
-        or values_text(np.round(values, 6))
-        for name, values in sides.items()
+        transform = artist.get_data_transform()
+    frames = {
+        " (y: of the axes)": axes.get_xaxis_transform(),
+        " (x: of the axes)": axes.get_yaxis_transform(),
+        " (of the axes)": axes.transAxes,
     }
+    frame = next((name for name, frame in frames.items() if transform == frame), "")
+    if not frame:
+        path = (transform - axes.transData).transform_path(path)
+    is_patch = isinstance(artist, Patch)
+    return path.get_extents().get_points() if is_patch else path.vertices, frame
+
+
+def boxes_text(points, heights=""):
+    """Return where boxes stand, from their corners (2 n, 2); heights: what is known of them."""
+    low, high = np.reshape(points, (-1, 2, 2)).transpose(1, 0, 2)
+    sides = zip(["left", "bottom", "width", "height"], [*low.T, *(high - low).T])
+    texts = {name: values_text(np.round(values, 6)) for name, values in sides}
+    texts["height"] = heights or texts["height"]
     return "; ".join(f"{name} {text}" for name, text in texts.items())
 
 
-def arrow_text(arrow, ends=()):
-    """Return an arrow's look, and where it begins and ends."""
-    look = f"arrow {type(arrow.get_arrowstyle()).__name__} {colour_text(arrow.get_edgecolor())}"
-    if isinstance(arrow, ConnectionPatch):
-        ends = arrow.xy1, arrow.xy2
-    elif not ends:
-        ends = arrow._posA_posB or arrow.get_path().vertices[[0, -1]]
-    return f"{look}{alpha_text(arrow)} {' → '.join(points_text([end]) for end in ends)}"
+def bars_text(bars, axes, shown, panel):
+    """Return what bars show together, if a network gave their heights, or ""."""
+    answers = answers_text([bar.get_height() for bar in bars], shown, panel)
+    if not answers:
+        return ""
+    highest = max(bars, key=lambda bar: bar.get_height())
+    looks = Counter(look_of(bar) for bar in bars if bar is not highest)
+    others = ", ".join(f"{n} {look}" for look, n in looks.items())
+    boxes = boxes_text([place_of(bar, axes)[0] for bar in bars], answers)
+    return f"bars together: {boxes}; the highest {look_of(highest)}, {others}"
 
 
 def text_place(text, axes):
     """Return what a text says, where, and where its arrow leads."""
-    place, to = text.get_position(), text.get_transform()
-    said = f'"{words(text)}" at {points_text([place])}'
+    place = text.get_position()
+    said = f'"{words(text)}" at {points_text(place)}'
     if not hasattr(text, "xy"):
-        of = " (of the axes)" if to == axes.transAxes else " (mixed)"
-        return said + of * (to != axes.transData)
-    said += "" if text.anncoords == "data" else f" ({text.anncoords})"
-    arrow = text.arrow_patch
-    return f"{said} {arrow_text(arrow, [place, text.xy]) if arrow else points_text([text.xy])}"
+        return said + " (not of the data)" * (text.get_transform() != axes.transData)
+    said += f" ({text.anncoords}, {text.xycoords})" * ({text.anncoords, text.xycoords} != {"data"})
+    if arrow := text.arrow_patch:
+        style, colour = type(arrow.get_arrowstyle()).__name__, colour_text(arrow.get_edgecolor())
+        said += f" arrow {style} {colour}{alpha_text(arrow)} {points_text(place)} →"
+    return f"{said} {points_text(text.xy)}"
 
 
 def legend_text(legend):
     """Return a legend's texts, each with what its handle looks like."""
-    texts = [words(text) for text in legend.get_texts()]
-    looks = [look_of(handle) for handle in legend.legend_handles]
-    title = words(legend.get_title().get_text())
-    entries = ", ".join(f'"{text}" {look}' for text, look in zip(texts, looks))
-    return "legend " + f'"{title}" ' * bool(title) + entries
+    entries = zip(legend.get_texts(), legend.legend_handles)
+    texts = [f'"{words(text)}" {look_of(handle)}' for text, handle in entries]
+    return f"legend {words(legend.get_title())}".strip() + " " + ", ".join(texts)
 
 
-def axes_text(axes, shown, turn):
+def artists_text(axes, shown, panel):
+    """Yield what is drawn in axes, with the places of all that looks the same."""
+    bars = [patch for patch in axes.patches if isinstance(patch, Rectangle)]
+    together = bars_text(bars, axes, shown, panel)
+    yield together
+    noted = bars if together else []
+    groups = {}  # what looks the same
+    artists = [*axes.lines, *axes.patches, *axes.collections, *axes.artists, *axes.tables]
+    for artist in artists + axes.child_axes:
+        is_noted = isinstance(artist, QuadMesh) or artist in noted
+        if is_noted or not artist.get_visible():
+            continue
+        look, label = look_of(artist), artist.get_label()
+        if UNKNOWN in look:
+            yield look
+            continue
+        points, frame = place_of(artist, axes)
+        look = look if label.startswith("_") or not label else f'"{label}" {look}'
+        groups.setdefault((look, frame, type(artist)), []).extend(points)
+    for (look, frame, kind), points in groups.items():
+        place = boxes_text(points) if kind is Rectangle else points_text(points)
+        yield f"{look} {place}{frame}"
+
+
+def axes_text(axes, shown, panel):
     """Yield what can be seen in a part of a figure, but for images and their titles."""
-    if bar := getattr(axes, "_colorbar", None):
-        label = words(axes.get_ylabel() or axes.get_xlabel())
-        low, high = map(number, (bar.vmin, bar.vmax))
-        yield f'colour bar {bar.cmap.name} from {low} to {high} "{label}"'
-        return
     meshes = [shape for shape in axes.collections if isinstance(shape, QuadMesh)]
     titles = [words(title) for title in (axes.title, axes._left_title, axes._right_title)]
     titles[0] = "" if axes.images else heatmap_title(axes, meshes) if meshes else titles[0]
     around = [f'title "{title}"' for title in filter(None, titles)]
-    around += [axis_text(axes, "x"), axis_text(axes, "y")] if axes.axison else []
-    if not axes.axison and (ends := [f"{n} {limits(axes, n)}" for n in "xy" if not axes.images]):
-        scaled = axes.get_autoscalex_on() and axes.get_autoscaley_on()
-        around.append("no axes" + f", {', '.join(ends)}" * (not scaled))
+    if axes.axison:
+        around += [axis_text(axes, "x"), axis_text(axes, "y")]
+    elif not axes.images:
+        around.append(f"no axes, x {span(*axes.get_xlim())}, y {span(*axes.get_ylim())}")
     around += [legend_text(axes.get_legend())] if axes.get_legend() else []
     yield "; ".join(filter(None, around))
     for mesh in meshes:
         yield from heatmap_text(mesh)
     texts = [
-        t for t in axes.texts if t.get_visible() and (t.get_text().strip() or hasattr(t, "xy"))
+        text_place(text, axes)
+        for text in axes.texts
+        if text.get_visible()
+        and (text.get_text().strip() or hasattr(text, "xy"))
+        and not (meshes and re.fullmatch(NUMERIC, text.get_text()))  # a heatmap's number
     ]
-    cells = [t for t in texts if meshes and re.fullmatch(NUMERIC, t.get_text())]
-    said = [text_place(text, axes) for text in texts if text not in cells]
-    yield f"texts {', '.join(said)}" if said else ""
-    groups = {}  # what looks the same
-    artists = [*axes.lines, *axes.patches, *axes.collections, *axes.artists, *axes.tables]
-    artists += axes.child_axes
-    for artist in artists:
-        if not artist.get_visible() or artist in meshes:
-            continue
-        if isinstance(artist, FancyArrowPatch):
-            yield arrow_text(artist)
-            continue
-        look = look_of(artist)
-        if UNKNOWN in look:
-            yield look
-            continue
-        points, of = place_of(artist, axes)
-        label = "" if artist.get_label()[:1] in ("", "_") else f'"{artist.get_label()}" '
-        groups.setdefault((label + look, of, type(artist)), []).extend(points)
-    together = list(bars_text(axes, shown, turn))
-    yield from together
-    for (look, of, kind), points in groups.items():
-        if together and kind is Rectangle:
-            continue
-        text = boxes_text(points, shown, turn) if kind is Rectangle else points_text(points)
-        yield f"{look} {text}{of}".strip()
-
-
-def bars_text(axes, shown, turn):
-    """Yield what bars of several colours show together, if a network gave their heights."""
-    bars = [patch for patch in axes.patches if isinstance(patch, Rectangle) and patch.get_visible()]
-    if len({look_of(bar) for bar in bars}) > 1:
-        text = boxes_text([place_of(bar, axes)[0] for bar in bars], shown, turn)
-        if " answers to " in text:
-            highest = max(bars, key=lambda bar: bar.get_height())
-            looks = Counter(look_of(bar) for bar in bars if bar is not highest)
-            others = ", ".join(f"{n} {look}" for look, n in looks.items())
-            yield f"bars together: {text}; the highest {look_of(highest)}, {others}"
+    yield f"texts {', '.join(texts)}" if texts else ""
+    yield from artists_text(axes, shown, panel)
 
 
 def texts_of(figure):
     """Yield each text of a figure, its box as shares of the picture, and what is behind it.
 
-    The box is (left, right, top, bottom), from the upper left; behind it is what axes draw,
-    True, or nothing. Ticks are left out.
+    The box is (left, right, top, bottom), from the upper left; behind it is what axes draw
+    (True), or nothing. Ticks are left out.
     """
     renderer, inches = figure.canvas.get_renderer(), figure.dpi_scale_trans.inverted()
     whole = figure.get_tightbbox(renderer).padded(mpl.rcParams["savefig.pad_inches"])
@@ -362,14 +314,11 @@ def figure_text(figure):
     """Return what a figure shows, one line for each kind of thing."""
     parts = [axes for axes in figure.axes if axes.get_visible()]
     images = [image for axes in parts for image in axes.images if image.get_visible()]
-    around = [figure.get_suptitle(), figure.get_supxlabel(), figure.get_supylabel()]
-    title = "".join(f' "{words(text)}"' for text in around if text)
+    title = "".join(f' "{words(text)}"' for text in figure.texts)
     lines = list(images_text(images)) if images else []
-    shown = identities(np.asarray(image.get_array()) for image in images)
-    turns = {axes: turn for turn, axes in enumerate(a for a in parts if a.patches)}
-    lines += counted(x for axes in parts for x in axes_text(axes, shown, turns.get(axes)) if x)
+    shown = [np.asarray(image.get_array()) for image in images]
+    panels = {axes: panel for panel, axes in enumerate(a for a in parts if a.patches)}
+    lines += counted(x for axes in parts for x in axes_text(axes, shown, panels.get(axes)) if x)
     lines += [legend_text(legend) for legend in figure.legends]
-    own = {figure._suptitle, figure._supxlabel, figure._supylabel}
-    lines += [f'text "{words(text)}" in the figure' for text in figure.texts if text not in own]
     first, *others = lines or ["empty"]
     return [f"figure {figure.bbox.width:.0f}×{figure.bbox.height:.0f}{title}; {first}", *others]

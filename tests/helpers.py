@@ -3,17 +3,24 @@
 import base64
 import json
 import re
+from functools import cache
 
 import numpy as np
 from PIL import Image, ImageDraw
 
-from common import code_cells
+from common import code_cells, read
 
 
-def network_of_pad(notebook, cell_id="draw-again"):
-    """Return the network in a pad of a notebook's page, as a Keras model."""
-    html = code_cells(notebook)[cell_id].outputs[0].data["text/html"]
-    parts = json.loads(re.search(r"data-network='([^']+)'", html)[1])
+def parts_of_pad(cell_id):
+    """Return what the notebook's page gives a pad: layers, weights, its example, options."""
+    html = code_cells(read())[cell_id].outputs[0].data["text/html"]
+    return json.loads(re.search("data-network='([^']+)'", html)[1])
+
+
+@cache
+def network_of_pad(cell_id="draw-again"):
+    """Return the network in a pad of the notebook's page, as a Keras model."""
+    parts = parts_of_pad(cell_id)
     weights = np.frombuffer(base64.b64decode(parts["numbers"]), "<f2").astype("float32")
     return network_of(parts["layers"], weights)
 
@@ -23,21 +30,16 @@ def network_of(layers, weights):
     import keras  # here, as it takes seconds, and most runs collect more than they use
 
     model = keras.Sequential([keras.Input((28, 28)), keras.layers.Reshape((28, 28, 1))])
-    for layer in layers:
-        if layer is layers[-1]:
-            model.add(keras.layers.Flatten())
-            new = keras.layers.Dense(layer["filters"], "softmax")
-        else:
-            new = keras.layers.Conv2D(
-                layer["filters"], layer["width"], layer["stride"], activation="relu"
-            )
-        model.add(new)
-        sizes = np.cumsum([new.kernel.shape.num_elements(), layer["filters"]])
-        kernel, bias, weights = np.split(weights, sizes)
-        new.set_weights([kernel.reshape(new.kernel.shape), bias])
-        if layer["pool"] > 1:
-            model.add(keras.layers.MaxPooling2D(layer["pool"]))
-    assert not len(weights)
+    *convolutions, last = layers
+    for layer in convolutions:
+        sizes = layer["filters"], layer["width"], layer["stride"]
+        model.add(keras.layers.Conv2D(*sizes, activation="relu"))
+        model.add(keras.layers.MaxPooling2D(layer["pool"]))
+    model.add(keras.layers.Flatten())
+    model.add(keras.layers.Dense(last["filters"], "softmax"))
+    shapes = [array.shape for array in model.get_weights()]
+    pieces = np.split(weights, np.cumsum([np.prod(shape) for shape in shapes[:-1]]))
+    model.set_weights([piece.reshape(shape) for piece, shape in zip(pieces, shapes)])
     return model
 
 
@@ -62,15 +64,25 @@ STROKES = [
     strokes("145,135 105,100 115,62 160,58 178,95 105,170 105,215 150,230 185,200 145,135"),
     strokes("180,95 110,75 105,115 140,135 182,90 175,160 150,230"),
 ]
-# Forms that MNIST's writers hardly used: {name: (digit, strokes)}.
+# Forms that MNIST's writers hardly used: a 1 with a long upstroke, a 9 with a curled tail, a 7
+# with a low bar.
 FOREIGN = {
-    "1 with a long upstroke": (1, strokes("50,160 165,50 165,235")),
-    "9 with a curled tail": (
-        9,
-        strokes("170,65 145,55 130,72 145,88 172,70 195,150 165,220 110,232 65,205"),
-    ),
-    "7 with a low bar": (7, strokes("80,60 195,60 120,220; 80,200 185,200")),
+    1: strokes("50,160 165,50 165,235"),
+    9: strokes("170,65 145,55 130,72 145,88 172,70 195,150 165,220 110,232 65,205"),
+    7: strokes("80,60 195,60 120,220; 80,200 185,200"),
 }
+
+
+def ink_of(strokes):
+    """Return the ink of strokes by the pad's round pen of 22 pixels, (280, 280), 0 to 1."""
+    ink, (row, column) = np.zeros((280, 280)), np.mgrid[:280, :280] + 0.5
+    for stroke in strokes:
+        for (x, y), (to_x, to_y) in zip([stroke[0], *stroke], stroke):
+            along = (column - x) * (to_x - x) + (row - y) * (to_y - y)
+            along = np.clip(along / (((to_x - x) ** 2 + (to_y - y) ** 2) or 1), 0, 1)
+            away = np.hypot(column - x - along * (to_x - x), row - y - along * (to_y - y))
+            ink = np.maximum(ink, 11.5 - away)  # half the pen and half a pixel
+    return np.clip(ink, 0, 1)
 
 
 def drawing(digit, size=280, pen=22):
@@ -85,6 +97,17 @@ def drawing(digit, size=280, pen=22):
     return sheet
 
 
+def hands(count):
+    """Return digits in as many hands: shaken, small to large, here and there."""
+    rng, found = np.random.default_rng(0), []
+    for form in ([*STROKES, *FOREIGN.values()] * count)[:count]:
+        scale, move = rng.uniform(0.3, 1.1), rng.uniform(-30, 30, 2)
+        hand = [140 + scale * (np.array(s) - 140) + move for s in form]
+        hand = [np.clip(s + rng.uniform(-4, 4, s.shape), 0, 280) for s in hand]
+        found.append([stroke.tolist() for stroke in hand])
+    return found
+
+
 def draw(page, strokes, which=-1):
     """Draw strokes on a pad of a page, cleared, the last one; return what it says."""
     pad = page.locator(".digit-pad").nth(which)
@@ -97,27 +120,3 @@ def draw(page, strokes, which=-1):
             page.mouse.move(box["x"] + x, box["y"] + y)
         page.mouse.up()
     return pad.locator("output").inner_text()
-
-
-def ink_of(strokes):
-    """Return the ink of strokes by the pad's round pen of 22 pixels, (280, 280), 0 to 1."""
-    ink, (row, column) = np.zeros((280, 280)), np.mgrid[:280, :280] + 0.5
-    for stroke in strokes:
-        for (x, y), (to_x, to_y) in zip([stroke[0], *stroke], stroke):
-            along = (column - x) * (to_x - x) + (row - y) * (to_y - y)
-            along = np.clip(along / (((to_x - x) ** 2 + (to_y - y) ** 2) or 1), 0, 1)
-            away = np.hypot(column - x - along * (to_x - x), row - y - along * (to_y - y))
-            ink = np.maximum(ink, 11.5 - away)
-    return np.clip(ink, 0, 1)
-
-
-def hands(count):
-    """Return digits in as many hands: shaken, small to large, here and there."""
-    rng, found = np.random.default_rng(0), []
-    forms = STROKES + [strokes for _, strokes in FOREIGN.values()]
-    for form in (forms * count)[:count]:
-        scale, move = rng.uniform(0.3, 1.1), rng.uniform(-30, 30, 2)
-        hand = [140 + scale * (np.array(s) - 140) + move for s in form]
-        hand = [np.clip(s + rng.uniform(-4, 4, s.shape), 0, 280) for s in hand]
-        found.append([stroke.tolist() for stroke in hand])
-    return found

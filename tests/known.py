@@ -5,14 +5,13 @@ what they put out, and their weights.
 """
 
 import re
-from itertools import compress
 from typing import NamedTuple
 
 import numpy as np
 
-MANY = 30  # of so many numbers, each is written; of more, a summary
+WRITTEN = 30  # so many numbers are written one by one; of more, a summary
 NUMBER = r"(?<![\w.#])-?\d+(?:,\d{3})*(?:\.\d+)?"
-LABEL, ANSWER = "label", "answer"
+LABEL = "label"
 DIGIT = r"(?<![\d.,\w])\d(?![\d%]|[.,]\d)"  # that stands alone: no part of a number, no percentage
 known = {}  # {key of an array: Known}
 answers = {}  # {image: {network: the digit that it read last}}
@@ -51,9 +50,9 @@ def know_answers(network, images, probabilities):
         shares.setdefault(key, {}).setdefault(network, set()).add(image)
 
 
-def forget(source):
-    """Forget what has a name, as something else gets it."""
-    for key in [key for key, entry in known.items() if entry.source == source]:
+def forget(name):
+    """Forget all arrays whose source begins with a name."""
+    for key in [key for key, entry in known.items() if entry.source.startswith(name)]:
         del known[key]
 
 
@@ -68,29 +67,29 @@ def identities(images):
     return [(known[key].source, known[key].row) if key in known else key for key in keys]
 
 
-def answers_text(values, shown, turn):
+def answers_text(values, shown, panel):
     """Return whose answers ten numbers are, to which image, or "" if they are no answers.
 
-    shown: the images of the figure; turn: which of them is likely, as many images get the same.
+    shown: the images of the figure; panel: which of them stands beside the numbers. It is named
+    if they may be the answers to it, as sure answers to many images are the same.
     """
-    *_, (network, images) = {None: (), **shares.get(keys_of([values])[0], {})}.items()
-    places = [place for place, image in enumerate(shown) if image in images]
-    place = f"image {(turn if turn in places else places[0]) + 1}" if places else ""
-    return f"what {network} answers to {place or 'an image that is not shown'}" if network else ""
+    (key,) = keys_of([values])
+    if key not in shares:
+        return ""
+    network, images = list(shares[key].items())[-1]  # of several, that which came last to it
+    places = [place for place, image in enumerate(identities(shown)) if image in images]
+    place = panel if panel in places else places[0] if places else None
+    which = "an image that is not shown" if place is None else f"image {place + 1}"
+    return f"what {network} answers to {which}"
 
 
-def rows_text(found, different=None):
-    """Return which rows of which sets there are, such as "train 0–53,999".
-
-    different: how many of the unknown arrays are different.
-    """
+def rows_text(found):
+    """Return which rows of which sets there are, such as "train 0–53,999"."""
     rows_of = {}
     for entry in filter(None, found):
         rows_of.setdefault(entry.source, []).append(entry.row)
-    texts = []
-    if n := found.count(None):
-        few = "" if different in (None, n) else f", {different} different"
-        texts.append(f"{n:,} unknown{few}")
+    unknown = found.count(None)
+    texts = [f"{unknown:,} unknown"] if unknown else []
     for name, all_rows in rows_of.items():
         rows, times = np.unique(all_rows, return_counts=True)
         text = f"{name} {rows[0]:,}" + f"–{rows[-1]:,}" * (len(rows) > 1)
@@ -106,7 +105,7 @@ def rows_text(found, different=None):
 def summary(values):
     """Return the mean of an array, and where along each direction most of it is.
 
-    Any change of order moves that centre, if values differ.
+    Most changes of order move that centre, if values differ.
     """
     values = np.nan_to_num(np.asarray(values, float))
     size = np.abs(values)
@@ -123,7 +122,7 @@ def values_text(values):
     steps = np.diff(values)
     if len(values) > 3 and np.ptp(steps) < 1e-3 * np.abs(steps).max():
         return f"{number(values[0])} to {number(values[-1])} evenly"
-    if len(values) <= MANY:
+    if len(values) <= WRITTEN:
         return " ".join(map(number, values))
     ends = f"{number(values[0])} to {number(values[-1])}"
     low, high = number(np.nanmin(values)), number(np.nanmax(values))
@@ -144,28 +143,25 @@ def told(titles, images):
     it is in all of them. "label=answer" can't be told, as all that is shown is read right;
     "another" is neither. Titles of images that have no label stay as they are.
     """
-    meaning = {}  # {(form, place of the digit): what it may be}
+    meaning = {}  # {(form of a title, place of a digit): what all digits there are}
+    labels = [entry.label if entry else None for entry in recognised(images)]
 
-    def slots(title):
+    def digits(title):
         form = re.sub(NUMBER, "0", title)
-        return [(form, place) for place in range(len(re.findall(DIGIT, title)))]
+        return {(form, place): int(digit) for place, digit in enumerate(re.findall(DIGIT, title))}
 
-    entries = list(zip(titles, identities(images), recognised(images)))
-    has_label = [entry is not None and entry.label is not None for *_, entry in entries]
-    for title, image, entry in compress(entries, has_label):
-        read = answers.get(image, {})
-        for slot, digit in zip(slots(title), map(int, re.findall(DIGIT, title))):
-            fits = {LABEL} if digit == entry.label else set()
-            fits |= {name for name, answer in read.items() if answer == digit}
-            meaning[slot] = meaning.get(slot, {LABEL, *read}) & fits
+    for title, image, label in zip(titles, identities(images), labels):
+        may_be = {LABEL: label, **answers.get(image, {})}
+        for slot, digit in digits(title).items() if label is not None else ():
+            fits = {name for name, value in may_be.items() if value == digit}
+            meaning[slot] = meaning.get(slot, fits) & fits
 
     def word(slot):
-        names = meaning[slot]
-        parts = [LABEL] * (LABEL in names) + [ANSWER] * bool(names - {LABEL})
-        return "=".join(parts) or "another"
+        of_label, of_answer = LABEL in meaning[slot], bool(meaning[slot] - {LABEL})
+        return "=".join(["label"] * of_label + ["answer"] * of_answer) or "another"
 
     def with_words(title):
-        words = iter([word(slot) for slot in slots(title)])
+        words = map(word, digits(title))
         return re.sub(DIGIT, lambda digit: next(words), title)
 
-    return [with_words(title) if has else title for title, has in zip(titles, has_label)]
+    return [t if label is None else with_words(t) for t, label in zip(titles, labels)]

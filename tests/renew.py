@@ -15,12 +15,14 @@ import base64
 import json
 import os
 import re
+import shutil
 import sys
 import tempfile
 import textwrap
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from io import BytesIO
+from itertools import count, product
 from pathlib import Path
 
 import nbformat
@@ -30,21 +32,23 @@ from scipy.stats import t
 
 import common
 import facts
-from common import code_cells, picture, read, text_of
-from facts import SOME, TOKEN, is_within, read_facts, slots, step_of, value_of
+from common import ROOT, code_cells, picture, read, text_of
+from facts import IN_FACTS, SOME, TOKEN, is_within, read_facts, regex_of, step_of, value_of
 from known import NUMBER
 
 RARE = 1e-4  # the share of numbers that another run may put outside their bands
 SECONDS = r"\b\d+(?=m?s\b)"  # always left out
 ISA = "ONEDNN_MAX_CPU_ISA"
 SETTINGS = [{}, {"TF_ENABLE_ONEDNN_OPTS": "0"}, {ISA: "SSE41"}, {ISA: "AVX2"}]
-NARROW = 3.1  # a band of so many of its last decimals excludes mistakes, wherever it lies
-WIDE = 0.95  # a band from 1 to 39, as share of the sum of its ends: hardly anything is outside
+# A band excludes mistakes if it has at most three units of its last decimal, or if its upper end
+# is less than 39 times its lower one: (39 - 1) / (39 + 1).
+NARROW, WIDE = 3.1, 0.95
 ROLES = {"label", "answer", "label=answer"}
 DEFINES = r"(?:reached \w+|read right) $"  # what stands before a number that gets a name
-# A number of several cells may be printed as share, percentage, or count: (summand, factor).
-PRINTED_AS = [(s, f) for f in (1, 100, 10_000, 6_000) for s in (0, f)]
-SAME_BY_CHANCE = 4  # of so many different values in several runs, all agree if it is one number
+# A share that has a name may be printed in other cells as it is, as percentage, or as count.
+PRINTED_AS = ["", "1 − ", "100 × ", "100 − 100 × ", "10,000 × ", "10,000 − 10,000 × "]
+PRINTED_AS += ["6,000 × ", "6,000 − 6,000 × "]
+DIFFERENT = 4  # fewer different values may agree with those of another number by chance
 FOLDED = {"cellView": "form", "jupyter": {"source_hidden": True}, "tags": ["hide-input"]}
 COLAB = ["id", "colab", "outputId", "executionInfo", "base_uri"]  # what Colab adds to cells
 RANDOM_ID = r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{8}|(?=.*\d)(?=.*[A-Z])[\w-]{12}"
@@ -55,7 +59,8 @@ def run(path, seed=0):
     if path.exists():
         return
     # As many at a time as there are cores, each on one; every fifth has all of them.
-    pin = ["taskset", "-c", str(seed % os.cpu_count())] if seed % 5 else []
+    can_pin = seed % 5 and shutil.which("taskset")  # on Linux
+    pin = ["taskset", "-c", str(seed % os.cpu_count())] if can_pin else []
     env = SETTINGS[seed % len(SETTINGS)] | {"SEED_SHIFT": str(seed)} if seed else {}
     command = ["-m", "pytest", "-q", common.NOTEBOOK, "--no-breaks", "--keep", path]
     ended = common.run_python(*command, before=pin, env=env, timeout=None)
@@ -68,8 +73,7 @@ def form_of(lines):
     """Return a line of facts.txt for the same new line of several runs, with bands yet empty."""
     rows = [line.split() for line in lines]
     if len(set(map(len, rows))) > 1:
-        same = os.path.commonprefix(rows)
-        return " ".join([*same, "{… …}"])
+        return " ".join([*os.path.commonprefix(rows), "{… …}"])
     found = []
     for words in zip(*rows):
         if set(words) <= ROLES:
@@ -82,23 +86,23 @@ def form_of(lines):
     return " ".join(found)
 
 
-def band_of(texts, old, after):
-    """Return the band in which another run would put a number, or None if the old one holds.
+def band_of(texts, slot):
+    """Return the band in which another run would put a number, as two numbers as text.
 
-    Where all runs agree, it is as wide as the old one, with the number in its middle.
-    texts: the number, in each run; old: its (low, high) in facts.txt; after: what follows it.
+    Where all runs agree, it stays, or is moved such that the number is in its middle.
+    texts: the number, in each run; slot: where it stands in facts.txt.
     """
-    agreed = len(set(texts)) == 1
-    if agreed and old[0] <= value_of(texts[0]) <= old[1]:
-        return None
-    decimals = max(len(text.partition(".")[2]) for text in texts)
-    values, n = np.array([value_of(text) for text in texts]), len(texts)
-    if agreed:
-        reach = np.ptp(old) / 2
-    else:
+    old, values = (slot["low"] or "0", slot["high"] or "0"), np.array([*map(value_of, texts)])
+    decimals, n = max(len(text.partition(".")[2]) for text in texts), len(texts)
+    if len(set(texts)) > 1:
         spread = np.std(values, ddof=1) * np.sqrt(1 + 1 / n)
         reach = t.ppf(1 - RARE / 2, n - 1) * spread + 10.0**-decimals
-    most = 100 if after.startswith("%") else 1 if decimals > 2 else np.inf
+    elif value_of(old[0]) <= values[0] <= value_of(old[1]):
+        return old
+    else:
+        reach = (value_of(old[1]) - value_of(old[0])) / 2
+    is_percentage = slot.string.startswith("%", slot.end())
+    most = 100 if is_percentage else 1 if decimals > 2 else np.inf
     low = max(values.mean() - reach, 0 if min(values) >= 0 else -np.inf)
     high = min(values.mean() + reach, most if max(values) <= most else np.inf)
     return f"{low:.{decimals}f}", f"{high:.{decimals}f}"
@@ -112,105 +116,97 @@ def can_fail(low, high):
 
 def name_for(texts, names):
     """Return what in facts.txt stands for a number of a name, as all runs print it, or None."""
-    values, step = np.array([value_of(text) for text in texts]), step_of(texts[0])
-    for name, named in names.items() if len(set(texts)) >= SAME_BY_CHANCE else ():
-        for summand, factor in PRINTED_AS:
-            wanted = summand - factor * named if summand else factor * named
-            if np.all(np.abs(values - wanted) <= 0.51 * step + factor * 0.51e-4):
-                times = f"{factor:,} × " if factor > 1 else ""
-                return "{" + f"{summand:,} − " * bool(summand) + times + name + "}"
+    if len(set(texts)) < DIFFERENT:
+        return None
+    for name, times in product(names, PRINTED_AS):
+        slot = TOKEN.fullmatch(f"{{{times}{name}}}")
+        found = ({name: (value - 0.51e-4, value + 0.51e-4)} for value in names[name])
+        if all(is_within(text, slot, in_run) for text, in_run in zip(texts, found)):
+            return slot[0]
     return None
 
 
-def token_for(texts, old, line, cell_id, names):
-    """Return what stands in facts.txt for the texts of several runs, at an old token."""
-    before, after, groups = line[: old.start()], line[old.end() :], old.groupdict()
-    if groups["any"]:
-        return old[0]
-    if groups["name"] and len(texts) == 1:
-        return old[0]
-    if len(set(texts)) > 1 and (token := name_for(texts, names)):
+def token_for(texts, slot, cell_id, names):
+    """Return what stands in facts.txt in the place of a slot, for its texts in several runs."""
+    is_known = len(texts) == 1 and slot["name"] in facts.named_bands()
+    if slot.lastgroup in ("any", "decimal", "role") or is_known:
+        return slot[0]
+    if token := name_for(texts, names):
         return token
-    name = groups["named"]
+    before, name = slot.string[: slot.start()], slot["named"]
     if re.search(DEFINES, before):
-        on = re.search(r"^predict \[(.+?)\]; (\w+)", line)
-        name = name or (f"{on[1]} on {on[2]}" if on else cell_id).replace(",", "")
+        on = re.match(r"predict \[(.+?)\]; (\w+)", before)
+        name = name or (f"{on[1]} on {on[2]}" if on else cell_id)
         while name in names:
             name += " again"
-        names[name] = np.array([value_of(text) for text in texts])
-    band = band_of(texts, [value_of(groups[e] or "0") for e in ("low", "high")], after)
-    low, high = band or (groups["low"], groups["high"])
+    low, high = band_of(texts, slot)
     if not can_fail(low, high):
         return "{…}"
+    if name:
+        names[name] = [value_of(text) for text in texts]
     return "{" + f"{name} = " * bool(name) + f"{low} … {high}}}"
 
 
-def renewed(lines, old, is_fact, cell_id, names):
+def renewed(lines, old, varying, cell_id, names):
     """Return a line of facts.txt from the same line of one run or several.
 
     Of the old lines, the first that has the form of the new ones is taken out of them: its
     bands are renewed, and what it leaves out stays left out.
     """
 
-    def is_like(text):
-        varying, regex = slots(text, is_fact)
-        matches = [re.fullmatch(regex, line) for line in lines]
-        decimals = [n for n, slot in enumerate(varying, 1) if slot.groupdict().get("decimal")]
-        return all(
-            m and all(is_within(m[n], varying[n - 1], {}) for n in decimals) for m in matches
+    def has_form(text):
+        """Return whether all lines have the form of a line of facts.txt, and its decimals."""
+        matches = [re.fullmatch(regex_of(text, varying), line) for line in lines]
+        return all(matches) and all(
+            is_within(value, slot, {})
+            for match in matches
+            for value, slot in zip(match.groups(), varying.finditer(text))
+            if slot.lastgroup == "decimal"
         )
 
-    text = next(filter(is_like, old), None)
+    text = next(filter(has_form, old), None)
     if text:
         old.remove(text)
     else:
         text = form_of(lines)
-    varying, regex = slots(text, is_fact)
-    values = list(zip(*(re.fullmatch(regex, line).groups() for line in lines)))
-    new, end = "", 0
-    for slot, texts in zip(varying, values):
-        token = slot[0] if slot.groupdict().get("decimal") else None
-        new += text[end : slot.start()] + (token or token_for(texts, slot, text, cell_id, names))
-        end = slot.end()
-    return new + text[end:]
+    values = zip(*(re.fullmatch(regex_of(text, varying), line).groups() for line in lines))
+    return varying.sub(lambda slot: token_for(next(values), slot, cell_id, names), text)
 
 
 def with_all_titles(texts):
     """Return facts of several runs, each with all lines that only some of them have."""
-    some = sorted({line for text in texts for line in text.splitlines() if line.startswith(SOME)})
-    block = "\n".join(some)
+    some = {line for text in texts for line in text.splitlines() if line.startswith(SOME)}
+    block = "\n".join(sorted(some))
     return [re.sub(rf"(?m)(^{SOME} .*\n?)+", lambda _: f"{block}\n", text) for text in texts]
 
 
 def renew_facts(runs):
     """Write facts.txt anew from runs, as {cell id: {"outputs": list, "facts": text}}."""
     head, *blocks = facts.FACTS.read_text(encoding="utf-8").split("\n[")
-    comments = dict(re.findall(r"(?m)^(?:> )?(.*)  (# .*)$", "\n".join(blocks)))
+    reasons = dict(re.findall(r"(?m)^(.*)  (# .*)$", "\n".join(blocks)))
     if len(runs) > 1:
         head = re.sub(r"(?<=# Bands: ).*", f"{len(runs)} runs of {date.today()}.", head)
     new, names = [head.rstrip()], {}
+
+    def lines_of(texts, old, varying, mark=""):
+        """Return the lines for the texts that the cell puts out in several runs."""
+        by_run = [re.sub(SECONDS, "{…}", text).splitlines() for text in texts]
+        if len(set(map(len, by_run))) > 1:
+            raise SystemExit(f"{cell_id} puts out more lines in one run than in another.")
+        for lines in zip(*by_run):
+            line = mark + renewed(lines, old, varying, cell_id, names)
+            reason = f"  {reasons.get(line, '# left out: it varies too much')}"
+            yield line + reason * ("{…" in line)
+
     for cell_id in code_cells(read()):
         if not all(cell_id in run for run in runs):
             raise SystemExit(f"The runs have no cell {cell_id}: run them again.")
-        texts = {
-            "": with_all_titles([run[cell_id]["facts"] for run in runs]),
-            "> ": [text_of(run[cell_id]["outputs"]) for run in runs],
-        }
-        old, block = dict(zip(["> ", ""], map(list, read_facts()[cell_id]))), {}
-        for mark, by_run in texts.items():  # facts first, which define names
-            by_run = [re.sub(SECONDS, "{…}", text).splitlines() for text in by_run]
-            if len(set(map(len, by_run))) > 1:
-                raise SystemExit(f"{cell_id} puts out more lines in one run than in another.")
-            for lines in zip(*by_run):
-                line = renewed(lines, old[mark], not mark, cell_id, names)
-                why = "seconds" if "ms/step" in line else "it varies too much"
-                comment = "  " + comments.get(line, f"# left out: {why}")
-                tokens = [t["name"] or "" for t in TOKEN.finditer(line)]  # or pieces of a script
-                varies = not {*names, ""}.isdisjoint(tokens)
-                if not mark or varies or line != " ".join(lines[0].split()):
-                    block.setdefault(mark, []).append(mark + line + comment * ("{…" in line))
-        lines = [line for mark in ("> ", "") for line in block.get(mark, [])]
-        new += [f"[{cell_id}]", *lines] if lines else []
+        printed, noted = map(list, read_facts()[cell_id])
+        texts = with_all_titles([run[cell_id]["facts"] for run in runs])
+        noted = [*lines_of(texts, noted, IN_FACTS)]  # first, as facts define names
+        texts = [text_of(run[cell_id]["outputs"]) for run in runs]
+        printed = [line for line in lines_of(texts, printed, TOKEN, "> ") if TOKEN.search(line)]
+        new += [f"[{cell_id}]", *printed, *noted] if printed or noted else []
     facts.FACTS.write_text("\n".join([*new, ""]), encoding="utf-8")
 
 
@@ -224,41 +220,31 @@ def tidied(notebook):
     for key in set(notebook.metadata) - {"kernelspec", "language_info", "colab"}:
         del notebook.metadata[key]
     for cell in notebook.cells:
-        saved_id = cell.get("id") or cell.metadata.get("id", "")
+        name = cell.get("id") or cell.metadata.get("id", "")
         headings = re.findall(r"(?m)^#+ (.*)", cell.source)
-        title = headings[-1] if headings and cell.cell_type == "markdown" else heading
-        heading = title
+        if cell.cell_type == "markdown" and headings:
+            heading = headings[-1]
+        title, named = heading, None
         if cell.cell_type == "code":
             cell.outputs = [output for output in cell.outputs if not common.is_log(output)]
-            title = (re.findall(r"^# @title (.*)", cell.source) or [title])[0]
-            kept = {
-                key: value
-                for key, value in cell.metadata.items()
-                if key not in COLAB and value != FOLDED.get(key)
-            }
-            folded = FOLDED if cell.source.startswith("# @title ") else {}
-            cell.metadata = nbformat.from_dict(kept | folded)
-        named = re.match(r"# id: (\S+)\n", cell.source) if cell.cell_type == "code" else None
+            named = re.match(r"# id: (\S+)\n", cell.source)
+            titled = re.match(r"# @title (.*)", cell.source)
+            title = titled[1] if titled else heading
+            cell.metadata = {k: v for k, v in cell.metadata.items() if v != FOLDED.get(k)}
+            cell.metadata |= FOLDED if titled else {}
+        own = {key: value for key, value in cell.metadata.items() if key not in COLAB}
+        cell.metadata = nbformat.from_dict(own)
+        words = "-".join(re.findall(r"\w+", title.lower(), re.ASCII))[:40] or "cell"
         if named:
-            cell.source = cell.source[named.end() :]
-        words = "-".join(re.findall(r"\w+", title.lower()))[:40]
-        is_random = not saved_id or re.fullmatch(RANDOM_ID, saved_id)
-        name = named[1] if named else words if is_random else saved_id
-        n = 1
+            name, cell.source = named[1], cell.source[named.end() :]
+        elif not name or re.fullmatch(RANDOM_ID, name):
+            name = words
+        numbered = (f"{words}-{n}" for n in count(2))
         while name in taken:
-            n += 1
-            name = f"{words}-{n}"
+            name = next(numbered)
         taken.add(name)
         cell.id = name
     return notebook
-
-
-def printed(cell):
-    """Return what a cell prints, as README shows it: without the seconds of a table."""
-    lines = text_of([o for o in cell.outputs if "text" in o]).rstrip().splitlines()
-    if seconds := re.search(r" +seconds\b", lines[0]):
-        lines = [line[: seconds.start()] + line[seconds.end() :] for line in lines]
-    return textwrap.dedent("\n".join(line.rstrip() for line in lines))
 
 
 def from_saved():
@@ -266,28 +252,27 @@ def from_saved():
 
     The notebook shows what it reads at its end as a grey picture at its beginning.
     """
-    notebook = tidied(read())
-    cells, path = code_cells(notebook), common.ROOT / "README.md"
-    images = (common.ROOT / "images").glob("*.png")
-    found = {image: picture(cells[image.stem].outputs) for image in images}
+    notebook, readme = tidied(read()), ROOT / "README.md"
+    cells = code_cells(notebook)
+
+    def with_text(match):
+        printed = text_of([o for o in cells[match[2]].outputs if "text" in o]).rstrip()
+        return match[1] + textwrap.dedent(re.sub(r"(?m) +$", "", printed))
+
+    def with_alt(match):
+        return f"![{cells[match[2]].metadata['alt']}{match[1]}"
+
+    text = readme.read_text(encoding="utf-8")
+    text = re.sub(r"(?s)(<!-- ([\w-]+) -->\n```text\n).*?(?=\n```)", with_text, text)
+    text = re.sub(r"!\[[^\]]*(\]\(images/([\w-]+)\.png\))", with_alt, text)
     grey = Image.open(BytesIO(picture(cells["sample-predictions"].outputs))).convert("L")
     grey.save(small := BytesIO(), "png", optimize=True)
-    text = base64.b64encode(small.getvalue()).decode()
+    data = base64.b64encode(small.getvalue()).decode()
     (teaser,) = (cell for cell in notebook.cells if cell.id == "teaser")
-    start = r"(?<=\(data:image/png;base64,)[^)]*"
-    teaser.source = re.sub(start, text, teaser.source)
-    blocks = r"(?s)<!-- ([\w-]+) -->\n```text\n.*?\n```"
-    readme = re.sub(
-        blocks,
-        lambda block: f"<!-- {block[1]} -->\n```text\n{printed(cells[block[1]])}\n```",
-        path.read_text(encoding="utf-8"),
-    )
-    pictures = r"!\[[^\]]*\]\(images/([\w-]+)\.png\)"
-    readme = re.sub(
-        pictures, lambda p: f"![{cells[p[1]].metadata['alt']}](images/{p[1]}.png)", readme
-    )
-    text = f"{nbformat.writes(notebook)}\n"
-    return found | {path: readme.encode(), common.NOTEBOOK: text.encode()}
+    teaser.source = re.sub(r"(?<=\(data:image/png;base64,)[^)]*", data, teaser.source)
+    found = {readme: text.encode(), common.NOTEBOOK: f"{nbformat.writes(notebook)}\n".encode()}
+    images = (ROOT / "images").glob("*.png")
+    return found | {image: picture(cells[image.stem].outputs) for image in images}
 
 
 def main(folder=None, n_runs=10):

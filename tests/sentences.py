@@ -10,58 +10,79 @@ from pathlib import Path
 from facts import sections, step_of, value_of
 
 NUMBERS = Path(__file__).with_name("numbers.txt")
-PLAIN = r"(?<![\w.,])[−-]?\d+(?:,\d{3})*(?:\.\d+)?(?![\d,]*\d)"
+A_NUMBER = r"(?<![\w.,])[−-]?\d+(?:,\d{3})*(?:\.\d+)?(?![\d,]*\d)"
 RESULT = (
-    rf"(?:{PLAIN}(?=\s?%| points?\b))|(?<![\w.,−-])[−-]?\d+(?:,\d{{3}})+|(?<![\w.])[−-]?\d+\.\d+"
+    rf"(?:{A_NUMBER}(?=\s?%| points?\b))|(?<![\w.,−-])[−-]?\d+(?:,\d{{3}})+|(?<![\w.])[−-]?\d+\.\d+"
 )
 NO_TEXT = r"(?s)```.*?```|`[^`]*`|\]\([^)]*\)|<[^>]*>|https?://\S+"
-SUM = rf"{PLAIN}(?: [×+−/·-] {PLAIN})+ = {PLAIN}"
-ANYWHERE, CLAIMS = "anywhere", "claims"
-ALL, WHY = "*", "why: "
-
-
-def number_of(text):
-    return value_of(text.replace("−", "-"))
+SUM = rf"{A_NUMBER}(?: [×+−/·-] {A_NUMBER})+ = {A_NUMBER}"
 
 
 def computed(terms):
     """Return the value of numbers with ×, /, + and − between them."""
-    code = "".join(terms).replace("×", "*").replace("·", "*").replace("−", "-").replace(",", "")
+    code = "".join(terms).translate(str.maketrans("×·−", "**-", ","))
     return eval(code, {"__builtins__": {}})
 
 
 def pattern(words):
-    """Return the regex of words with {} at a number, and … at any others."""
-    parts = re.escape(" ".join(words.split())).replace(r"\{\}", f"({PLAIN})").replace("…", ".*?")
+    """Return the regex of words with {} at a number, and … at any others; * is any result."""
+    if words == "*":
+        return f"({RESULT})"
+    parts = re.escape(" ".join(words.split())).replace(r"\{\}", f"({A_NUMBER})").replace("…", ".*?")
     return parts.replace(r"\ ", r"\s+")
 
 
-def bound(source, printed):
-    """Return the number that an expression in numbers.txt stands for, and how far it may be off.
-
-    Counts are exact, other numbers are rounded where they are printed.
+def bound(source, printed, shift=0):
+    """Return the number that an expression in numbers.txt stands for.
 
     source: numbers and places, with blanks and ×, /, + or − between them. A place is a cell and
     what it prints, with {} at the number; where it prints that several times, the last counts.
+    shift: added to what is printed and rounded, in units of its last place; counts are exact.
     """
-    terms, shifted = [], []
-    for term in re.split(r" ([×/+−]) ", source):
-        new = shift = f"({term.replace(',', '')})" if re.fullmatch(PLAIN, term) else term
+    terms = re.split(r" ([×/+−]) ", source)
+    for n, term in enumerate(terms):
         if place := re.fullmatch(r"([\w-]+): (.*)", term):
             cell_id, words = place.groups()
             if not (found := re.findall(f"(?s){pattern(words)}", printed[cell_id])):
                 raise LookupError(f"{cell_id} does not print {words!r}")
-            number, is_count = number_of(found[-1]), "." not in found[-1] and "{}%" not in words
-            new, shift = f"({number})", f"({number + 0.5 * step_of(found[-1]) * (not is_count)})"
-        terms.append(new)
-        shifted.append(shift)
-    return computed(terms), abs(computed(shifted) - computed(terms))
+            is_rounded = "." in found[-1] or "{}%" in words
+            terms[n] = f"({value_of(found[-1]) + shift * step_of(found[-1]) * is_rounded})"
+    return computed(terms)
 
 
 def holds(claim, printed):
     """Return whether "a < b" is so, where both sides are expressions as in `bound`."""
-    smaller, larger = (bound(side, printed)[0] for side in claim.split(" < "))
+    smaller, larger = (bound(side, printed) for side in claim.split(" < "))
     return smaller < larger
+
+
+def mistakes_in(text, entries, printed):
+    """Yield what is wrong with the numbers of a text; entries: (words, what they are bound to)."""
+    at = set()  # where the numbers stand that are bound
+    for line in re.finditer(SUM, text):
+        *terms, _, result = re.split(r" ([×+−/·=-]) ", line[0])
+        if abs(computed(terms) - value_of(result)) > 0.51 * step_of(result):
+            yield f"{line[0]} is wrong"
+        at.update(range(*line.span()))
+    for words, source in entries:
+        matches = [*re.finditer(pattern(words), text)]
+        if not matches:
+            yield f"has no longer the words {words!r}"
+        if " < " in source:
+            if not holds(source, printed):
+                yield f"{words!r}, but not {source}"
+            continue
+        for match in matches:
+            at.update(range(*match.span(1)))
+            if not source.startswith("why: "):
+                value = bound(source, printed)
+                reach = abs(bound(source, printed, shift=0.5) - value)
+                if abs(value - value_of(match[1])) > 0.501 * step_of(match[1]) + reach:
+                    yield f"{match[0]!r}, but {source} is {value:.6g}"
+    for match in re.finditer(RESULT, text):
+        if match.start() not in at:
+            around = " ".join(text[max(match.start() - 30, 0) : match.end() + 25].split())
+            yield f"{match[0]} is bound to nothing: … {around} …"
 
 
 def mistakes(texts, printed):
@@ -69,49 +90,15 @@ def mistakes(texts, printed):
 
     texts: {text id: source}; printed: {cell id: what it prints}.
     """
-    table, wrong = sections(NUMBERS), []
-    anywhere = table.pop(ANYWHERE, [])
-    table.pop(CLAIMS, None)
-    wrong += [f"[{name}] is no text" for name in table if name not in texts]
-    used = dict.fromkeys(anywhere, False)
+    table = sections(NUMBERS)
+    anywhere = [entry.split(" ← ") for entry in table.pop("anywhere")]
+    del table["claims"]
+    wrong = [f"[{name}] is no text" for name in table if name not in texts]
+    texts = {name: re.sub(NO_TEXT, " ", text) for name, text in texts.items()}
     for name, text in texts.items():
-        text = re.sub(NO_TEXT, " ", text)
-        free = list(text)  # the characters that are bound to nothing
-
-        def bind(match, group, free=free):
-            free[match.start(group) : match.end(group)] = " " * len(match[group])
-
-        for line in re.finditer(SUM, text):
-            *terms, result = re.split(r" ([×+−/·=-]) ", line[0])
-            if abs(computed(terms[:-1]) - number_of(result)) > 0.51 * step_of(result):
-                wrong.append(f"[{name}] {line[0]} is wrong")
-            bind(line, 0)
-        for entry in [*table.get(name, []), *anywhere]:
-            words, source = entry.split(" ← ")
-            matches = list(re.finditer(RESULT if words == ALL else pattern(words), text))
-            if entry in used:
-                used[entry] |= bool(matches)
-            if not matches and entry not in anywhere:
-                wrong.append(f"[{name}] has no longer the words {words!r}")
-            if " < " in source:
-                if not holds(source, printed):
-                    wrong.append(f"[{name}] {words!r}, but not {source}")
-                continue
-            for match in matches:
-                bind(match, 0 if words == ALL else 1)
-                if source.startswith(WHY):
-                    continue
-                value, reach = bound(source, printed)
-                if abs(value - number_of(match[1])) > 0.501 * step_of(match[1]) + reach:
-                    wrong.append(f"[{name}] {match[0]!r}, but {source} is {value:.6g}")
-        for match in re.finditer(RESULT, "".join(free)):
-            around = " ".join(text[max(match.start() - 30, 0) : match.end() + 25].split())
-            wrong.append(f"[{name}] {match[0]} is bound to nothing: … {around} …")
-    return wrong + [
-        f"[{ANYWHERE}] {entry} is nowhere" for entry, is_used in used.items() if not is_used
-    ]
-
-
-def claims():
-    """Return the lines of numbers.txt that say which number is smaller than which."""
-    return sections(NUMBERS).get(CLAIMS, [])
+        entries = [entry.split(" ← ") for entry in table.get(name, [])]
+        entries += [entry for entry in anywhere if re.search(pattern(entry[0]), text)]
+        wrong += [f"[{name}] {mistake}" for mistake in mistakes_in(text, entries, printed)]
+    everything = "\n".join(texts.values())
+    nowhere = [words for words, _ in anywhere if not re.search(pattern(words), everything)]
+    return wrong + [f"[anywhere] {words} is nowhere" for words in nowhere]

@@ -4,14 +4,12 @@ It has no MNIST there, so that the small digits make it short, and says so.
 """
 
 import base64
-import json
 import os
 import re
 import socket
 import subprocess
 import sys
 from contextlib import suppress
-from pathlib import Path
 
 import nbformat
 import pytest
@@ -25,21 +23,32 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
-def lab(tmp_path, without_mnist):
-    """The address of a JupyterLab on a copy of the notebook without outputs, and the copy."""
-    path = Path(without_mnist["HOME"]) / NOTEBOOK.name
-    nbformat.write(ClearOutputPreprocessor().preprocess(read(), {})[0], path)
+def lab(tmp_path):
+    """The address of a JupyterLab on a copy of the notebook without outputs, and the copy.
+
+    Its home has an odd name, no network, and a broken file of MNIST; Python leaves out
+    assertions, and older projects have set variables.
+    """
+    path = tmp_path / "Schüler 学生" / NOTEBOOK.name
+    mnist = path.parent / "datasets" / "mnist.npz"
     # Cells out of view are drawn too, so that the test need not scroll.
     settings = tmp_path / "@jupyterlab/notebook-extension/tracker.jupyterlab-settings"
-    settings.parent.mkdir(parents=True)
-    settings.write_text(json.dumps({"windowingMode": "none"}), encoding="utf-8")
+    for folder in (mnist.parent, settings.parent):
+        folder.mkdir(parents=True)
+    nbformat.write(ClearOutputPreprocessor().preprocess(read(), {})[0], path)
+    mnist.write_bytes(b"not what was published")
+    settings.write_text('{"windowingMode": "none"}', encoding="utf-8")
+    env = dict.fromkeys(["HOME", "USERPROFILE", "KERAS_HOME"], str(path.parent))
+    env |= dict.fromkeys(["http_proxy", "https_proxy"], "http://127.0.0.1:9")
+    env |= {"PYTHONOPTIMIZE": "1", "TF_USE_LEGACY_KERAS": "1", "MPLBACKEND": "Agg"}
+    env |= {"PYTHONIOENCODING": "utf-8", "JUPYTERLAB_SETTINGS_DIR": str(tmp_path)}
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    options = ["--no-browser", "--allow-root", "--IdentityProvider.token="]
+    options = ["--no-browser", "--allow-root", "--IdentityProvider.token=", f"--port={port}"]
     server = subprocess.Popen(
-        [sys.executable, "-m", "jupyter", "lab", *options, f"--port={port}"],
+        [sys.executable, "-m", "jupyter", "lab", *options],
         cwd=path.parent,
-        env=os.environ | without_mnist | {"JUPYTERLAB_SETTINGS_DIR": str(tmp_path)},
+        env=os.environ | env,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )

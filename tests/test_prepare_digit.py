@@ -11,7 +11,6 @@ from PIL.ImageOps import expand
 from scipy import ndimage
 from sklearn.datasets import load_digits
 
-from common import read
 from helpers import drawing, network_of_pad
 
 SCANS = np.uint8(load_digits().images * 15.9)  # 8×8, bright ink on black
@@ -25,7 +24,7 @@ def prepare_digit(names):
 @pytest.fixture(scope="module")
 def read_all(prepare_digit):
     """A function of pictures: what the pad's network reads, -1 if refused, and how surely."""
-    network = network_of_pad(read())
+    network = network_of_pad()
 
     def prepare(picture):
         with suppress(ValueError):
@@ -60,7 +59,7 @@ def file_of(scan, orientation=1):
     return file
 
 
-TRANSPARENT = np.zeros((8, 8, 3), dtype=np.uint8)
+BLACK = np.zeros((8, 8, 3), dtype=np.uint8)
 SAME = {
     "dark on bright": lambda scan: 255 - scan,
     "float from 0 to 1": lambda scan: scan / 255,
@@ -69,10 +68,11 @@ SAME = {
     "one channel": lambda scan: scan[..., None],
     "RGB": lambda scan: np.stack([scan] * 3, axis=-1),
     "RGB float": lambda scan: np.stack([scan] * 3, axis=-1) / 255,
-    "RGBA": lambda scan: np.dstack([TRANSPARENT, scan]),
-    "RGBA, bright ink": lambda scan: np.dstack([255 - TRANSPARENT, scan]),
+    "RGBA": lambda scan: np.dstack([BLACK, scan]),
+    "RGBA, bright ink": lambda scan: np.dstack([255 - BLACK, scan]),
     "PIL": Image.fromarray,
     "PIL RGBA": lambda scan: Image.fromarray(scan).convert("RGBA"),
+    "PIL RGBA, transparent": lambda scan: Image.fromarray(np.dstack([BLACK, scan])),
     "PIL palette": lambda scan: Image.fromarray(scan).convert("P"),
     "bytes of a file": lambda scan: file_of(scan).getvalue(),
     "a file, turned by a camera": lambda scan: file_of(np.rot90(scan), 6),
@@ -90,8 +90,7 @@ def test_takes_any_kind_of_picture(prepare_digit, change):
 
 def box(ink, least):
     """Return the slices of rows and columns that hold more ink than `least`."""
-    sides = (np.flatnonzero((ink > least).any(axis=a)) for a in (1, 0))
-    return tuple(slice(side[0], side[-1] + 1) for side in sides)
+    return ndimage.find_objects(np.int8(ink > least))[0]
 
 
 def ink(digit, size=280, pen=22):
@@ -112,7 +111,7 @@ def on_paper(ink, margin=60, colour=(30, 50, 150), paper=(228, 224, 215)):
 
 def crossed(page):
     """Return a page with the lines of a table, which run out of it on all sides."""
-    lines = (np.indices(page.size) % 360 // 3 == 10).any(axis=0)
+    lines = (np.indices(page.size[::-1]) % 360 // 3 == 10).any(axis=0)  # 3 pixels wide
     return np.where(lines[..., None], np.uint8(20), page)
 
 
@@ -183,6 +182,7 @@ def photograph(digit, rng, largest=3000):
     tall = max(14, int(height * rng.uniform(0.15, 0.9)))
     ink = strokes_of(digit, rng)
     depth = ndimage.distance_transform_edt(np.pad(ink > 0.5, 1))
+    # Within a stroke that is w pixels wide, the mean distance to its edge is w / 4 + 1 / 2.
     thick = (4 * depth.sum() / (ink > 0.5).sum() - 2) * tall / len(ink)
     broad = max(1, ink.shape[1] * tall // len(ink))
     width = int(max(height * rng.uniform(0.75, 4 / 3), 1.1 * broad + 4))
@@ -351,7 +351,7 @@ def test_says_that_there_are_several_digits(prepare_digit, n, axis):
 
 Y, X = np.mgrid[:450, :600]
 NO_DIGIT = {
-    "plain": np.ones_like(X),
+    "blank, with grain": np.ones_like(X),
     "a shadow": np.where(X > 300, 0.6, 1),
     "dark corners": 1 - 0.25 * (((X - 300) / 300) ** 2 + ((Y - 225) / 225) ** 2),
     "a speck": 1 - 0.8 * ((abs(X - 300) < 3) & (abs(Y - 200) < 3)),
@@ -361,14 +361,12 @@ NO_DIGIT = {
     "ruled": np.where(Y % 40 == 7, 0.65, 1),
     "squared": np.where((Y % 40 == 7) | (X % 40 == 7), 0.65, 1),
 }
-GRAIN = np.random.default_rng(0).normal(128, 4, size=(200, 200)).astype(np.uint8)
 BAD = {
     name: (camera(light[..., None] * [230, 226, 220]), "large, dark digit")
     for name, light in NO_DIGIT.items()
 }
 BAD |= {
     "blank": (np.zeros((28, 28)), "blank"),
-    "blank paper with grain": (GRAIN, "large, dark digit"),
     "transparent": (np.zeros((28, 28, 4), dtype=np.uint8), "blank"),
     "NaN": (np.where(SCANS[0] > 99, np.nan, 0), "finite numbers.*NaN"),
     "infinite": (np.where(SCANS[0] > 99, np.inf, 0), "finite numbers.*infs"),
@@ -392,9 +390,10 @@ def test_bad_input_ends_in_a_clear_error(prepare_digit, image, message):
         prepare_digit(image)
 
 
-def test_odd_input_is_prepared_or_refused(prepare_digit):
+@pytest.mark.parametrize("n", [100, pytest.param(1000, marks=pytest.mark.slow)])
+def test_odd_input_is_prepared_or_refused(prepare_digit, n):
     rng, prepared = np.random.default_rng(0), 0
-    for _ in range(1000):
+    for _ in range(n):
         shape = rng.integers(1, 200, 2)
         picture = rng.normal(size=shape) * 10.0 ** rng.integers(-300, 300)
         if rng.random() < 0.7:
@@ -410,4 +409,4 @@ def test_odd_input_is_prepared_or_refused(prepare_digit):
             prepared += 1
             assert result.shape == (28, 28)
             assert 0 <= result.min() <= result.max() == 1
-    assert prepared > 300
+    assert prepared > 0.3 * n
