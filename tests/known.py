@@ -15,6 +15,7 @@ LABEL = "label"
 DIGIT = r"(?<![\d.,\w])\d(?![\d%]|[.,]\d)"  # that stands alone: no part of a number, no percentage
 known = {}  # {key of an array: Known}
 answers = {}  # {image: {network: the digit that it read last}}
+surest = {}  # {image: {network: the probability of the digit that it read last, in percent}}
 shares = {}  # {key of ten probabilities: {network: the images that it gave them to}}
 
 
@@ -45,8 +46,9 @@ def know(source, arrays, labels=None):
 def know_answers(network, images, probabilities):
     """Remember what a network answered to images, as it was given them: (n, 10)."""
     keys = keys_of(probabilities)
-    for image, key, digit in zip(identities(images), keys, np.argmax(probabilities, axis=1)):
-        answers.setdefault(image, {})[network] = int(digit)
+    for image, key, ten in zip(identities(images), keys, np.asarray(probabilities)):
+        answers.setdefault(image, {})[network] = int(ten.argmax())
+        surest.setdefault(image, {})[network] = 100 * float(ten.max())
         shares.setdefault(key, {}).setdefault(network, set()).add(image)
 
 
@@ -141,7 +143,8 @@ def told(titles, images):
 
     Titles of one form ("5, read as 3 (97%)") say the same with a digit in the same place: what
     it is in all of them. "label=answer" can't be told, as all that is shown is read right;
-    "another" is neither. Titles of images that have no label stay as they are.
+    "another" is neither. Digits stay as they are with images that have no label. A percentage
+    becomes "share" if it is that of the answer of a network.
     """
     meaning = {}  # {(form of a title, place of a digit): what all digits there are}
     labels = [entry.label if entry else None for entry in recognised(images)]
@@ -164,4 +167,13 @@ def told(titles, images):
         words = map(word, digits(title))
         return re.sub(DIGIT, lambda digit: next(words), title)
 
-    return [t if label is None else with_words(t) for t, label in zip(titles, labels)]
+    def with_share(title, image):
+        def word(percentage):
+            value, step = float(percentage[0]), 10.0 ** -len(percentage[0].partition(".")[2])
+            near = (abs(value - share) < 0.51 * step for share in surest.get(image, {}).values())
+            return "share" if any(near) else percentage[0]
+
+        return re.sub(r"(?<![\d.,])\d+(?:\.\d+)?(?=%)", word, title)
+
+    told = [t if label is None else with_words(t) for t, label in zip(titles, labels)]
+    return [with_share(title, image) for title, image in zip(told, identities(images))]

@@ -28,6 +28,7 @@ from pathlib import Path
 import nbformat
 import numpy as np
 from PIL import Image
+from scipy.special import expit, logit
 from scipy.stats import t
 
 import common
@@ -94,17 +95,23 @@ def band_of(texts, slot):
     """
     old, values = (slot["low"] or "0", slot["high"] or "0"), np.array([*map(value_of, texts)])
     decimals, n = max(len(text.partition(".")[2]) for text in texts), len(texts)
-    if len(set(texts)) > 1:
-        spread = np.std(values, ddof=1) * np.sqrt(1 + 1 / n)
-        reach = t.ppf(1 - RARE / 2, n - 1) * spread + 10.0**-decimals
-    elif value_of(old[0]) <= values[0] <= value_of(old[1]):
+    step, both, agreed = 10.0**-decimals, np.array([-1, 1]), len(set(texts)) == 1
+    if agreed and value_of(old[0]) <= values[0] <= value_of(old[1]):
         return old
-    else:
-        reach = (value_of(old[1]) - value_of(old[0])) / 2
     is_percentage = slot.string.startswith("%", slot.end())
-    most = 100 if is_percentage else 1 if decimals > 2 else np.inf
-    low = max(values.mean() - reach, 0 if min(values) >= 0 else -np.inf)
-    high = min(values.mean() + reach, most if max(values) <= most else np.inf)
+    is_share = is_percentage or (decimals > 2 and min(values) >= 0 and max(values) <= 1)
+    whole = (100 if is_percentage else 1) + step  # with half a step at both ends
+    if agreed:
+        low, high = values[0] + both * (value_of(old[1]) - value_of(old[0])) / 2
+    else:
+        # Shares near their ends are spread to one side; their log-odds are not.
+        spread = logit((values + step / 2) / whole) if is_share else values
+        reach = t.ppf(1 - RARE / 2, n - 1) * np.std(spread, ddof=1) * np.sqrt(1 + 1 / n)
+        ends = spread.mean() + both * reach
+        low, high = (whole * expit(ends) - step / 2 if is_share else ends) + both * step
+    if min(values) >= 0:  # 0 is in the band if a run had it
+        low = max(low, step if min(values) > 0 else 0)
+    high = min(high, whole - step if is_share else np.inf)
     return f"{low:.{decimals}f}", f"{high:.{decimals}f}"
 
 
