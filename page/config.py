@@ -1,4 +1,4 @@
-# For `jupyter nbconvert --config page/config.py run.ipynb` in the folder above.
+# For `jupyter nbconvert --config page/config.py FILE.ipynb` in the folder above.
 import os
 from pathlib import Path
 

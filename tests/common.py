@@ -32,9 +32,9 @@ def missing(reason):
     pytest.skip(reason)
 
 
-def run_python(*arguments, cwd=ROOT, env=(), before=(), timeout=900):
-    """Run Python, behind a command such as taskset; return its status and what it prints."""
-    command, env = [*before, sys.executable, *arguments], os.environ | dict(env)
+def run_python(*arguments, cwd=ROOT, env=(), timeout=900):
+    """Run Python; return its status and what it prints."""
+    command, env = [sys.executable, *arguments], os.environ | dict(env)
     text = {"capture_output": True, "encoding": "utf-8", "errors": "replace"}
     return subprocess.run(command, check=False, cwd=cwd, env=env, timeout=timeout, **text)
 
@@ -81,9 +81,9 @@ def definitions():
 
     Nothing else is run: no training, no figure.
     """
+    tree = ast.parse("\n".join(cell.source for cell in code_cells(read()).values()))
     kept = ast.Import, ast.ImportFrom, ast.FunctionDef
-    trees = [ast.parse(cell.source).body for cell in code_cells(read()).values()]
-    body = [node for tree in trees for node in tree if isinstance(node, kept)]
+    body = [node for node in tree.body if isinstance(node, kept)]
     names = {"SEED": 42, "x_train": None, "y_train": None}  # of default arguments
     exec(compile(ast.Module(body, []), NOTEBOOK.name, "exec"), names)  # noqa: S102
     return names

@@ -9,25 +9,19 @@ from difflib import unified_diff
 from functools import cache
 from pathlib import Path
 
-from known import NUMBER
-
 FACTS = Path(__file__).with_name("facts.txt")
+NUMBER = r"(?<![\w.#])-?\d+(?:,\d{3})*(?:\.\d+)?"
 PLAIN = r"-?[\d,]*\.?\d+"
 NAME = r"[a-z][\w -]*"
-# {…} or {… …}; {0.96 … 0.98} or {fit = 0.96 … 0.98}; {fit} or {6,000 − 6,000 × fit}. What begins
+# {…}; {0.96 … 0.98} or {fit = 0.96 … 0.98}; {fit} or {6,000 − 6,000 × fit}. What begins
 # with $ is a piece of JavaScript.
 TOKEN = re.compile(
-    r"(?<!\$)\{(?:(?P<any>…(?: …)?)"
-    rf"|(?:(?P<named>{NAME}) = )?(?P<low>{PLAIN}) … (?P<high>{PLAIN})"
-    rf"|(?:(?P<sum>{PLAIN}) − )?(?:(?P<factor>{PLAIN}) × )?(?P<name>{NAME}))\}}"
+    r"(?<!\$)\{(?:(?P<any>…)"
+    rf"|(?:(?P<defines>{NAME}) = )?(?P<low>{PLAIN}) … (?P<high>{PLAIN})"
+    rf"|(?:(?P<minuend>{PLAIN}) − )?(?:(?P<factor>{PLAIN}) × )?(?P<refers>{NAME}))\}}"
 )
-# In facts, decimals differ a little on another processor; and what is read right by all that is
-# shown can't be told from its label. The last group of a match says which kind it is.
-IN_FACTS = re.compile(
-    rf"{TOKEN.pattern}|(?P<decimal>(?<![\w.,#])-?\d[\d,]*\.\d{{3,}}(?![\w.]))"
-    r"|\b(?P<role>label|answer)\b"
-)
-LEFT_OUT = {"…": r"\S+?", "… …": r"\S.*?"}
+# In facts, decimals differ a little on another processor, too.
+IN_FACTS = re.compile(rf"{TOKEN.pattern}|(?P<decimal>(?<![\w.,#])-?\d[\d,]*\.\d{{3,}}(?![\w.]))")
 SOME = "some titles:"  # begins a fact that some runs have
 
 
@@ -67,17 +61,15 @@ def read_facts():
 def named_bands():
     """Return the bands of numbers that have a name, as {name: (low, high)}."""
     lines = (line for parts in read_facts().values() for lines in parts for line in lines)
-    found = [token for line in lines for token in TOKEN.finditer(line) if token["named"]]
-    return {t["named"]: (value_of(t["low"]), value_of(t["high"])) for t in found}
+    found = [token for line in lines for token in TOKEN.finditer(line) if token["defines"]]
+    return {t["defines"]: (value_of(t["low"]), value_of(t["high"])) for t in found}
 
 
 def regex_of(line, varying):
     """Return the regex of a line of facts.txt, with a group for each match of `varying`."""
     regex, end = "", 0
     for slot in varying.finditer(line):
-        group = LEFT_OUT.get(slot["any"], NUMBER)
-        if slot.lastgroup == "role":
-            group = f"label=answer|{slot[0]}"
+        group = r"\S+?" if slot["any"] else NUMBER
         regex += f"{re.escape(line[end : slot.start()])}({group})"
         end = slot.end()
     regex = re.sub(r"(?:\\ )+", " +", regex + re.escape(line[end:]))
@@ -85,25 +77,23 @@ def regex_of(line, varying):
 
 
 def is_within(text, slot, ranges):
-    """Return whether a number as text may stand in a slot; note the values of named numbers.
+    """Return whether a number as text may stand in a slot, a match of TOKEN or IN_FACTS.
 
-    slot: a match of TOKEN or IN_FACTS in a line of facts.txt.
-    ranges: {name: (low, high)}, between which the number lies, as it was rounded so far.
+    ranges: {name: (low, high)}, between which a named number lies. Each print of it, as it is
+    rounded, narrows that down; where nothing is left, two prints are not of one number.
     """
-    if slot.lastgroup in ("any", "role"):
+    if slot["any"]:
         return True
     value, step = value_of(text), step_of(text)
-    if slot.lastgroup == "decimal":  # has four digits, at most four of them decimals
-        wanted = value_of(slot[0])
-        exponent = int(f"{wanted:e}".split("e")[1])
-        return abs(value - wanted) < 1.5 * max(1e-4, 10.0 ** (exponent - 3))
+    if slot.lastgroup == "decimal":
+        return abs(value - value_of(slot[0])) < 1.5 * min(step, step_of(slot[0]))
     if slot["low"] and not value_of(slot["low"]) <= value <= value_of(slot["high"]):
         return False
-    if not (name := slot["named"] or slot["name"]):
+    if not (name := slot["defines"] or slot["refers"]):
         return True
     ends = [value - 0.51 * step, value + 0.51 * step]
-    if slot["sum"]:
-        ends = [value_of(slot["sum"]) - end for end in ends]
+    if slot["minuend"]:
+        ends = [value_of(slot["minuend"]) - end for end in ends]
     low, high = sorted(end / value_of(slot["factor"] or "1") for end in ends)
     known_low, known_high = ranges.get(name) or named_bands()[name]
     if low > known_high or high < known_low:
@@ -113,15 +103,17 @@ def is_within(text, slot, ranges):
 
 
 def with_tokens(text, lines, ranges, varying=TOKEN):
-    """Return a text with what varies by facts.txt in the place of its numbers, to be compared.
+    """Return a text with the tokens of facts.txt in the place of the numbers that they allow.
 
-    A number that may not stand there stays, followed by what may. Lines are looked for in
-    their order.
+    "97.6% right" becomes "{96.6 … 98.4}% right", so that a plain comparison finds what else
+    differs. A number that is not allowed stays, followed by what is; ranges: None if all are.
+    Lines are looked for in their order; one that is not there is left to the comparison, too.
     """
 
     def checked(slot):
         value = next(values)
-        return slot[0] if is_within(value, slot, ranges) else f"{value} (allowed: {slot[0]})"
+        is_allowed = ranges is None or is_within(value, slot, ranges)
+        return slot[0] if is_allowed else f"{value} (allowed: {slot[0]})"
 
     done = ""
     for line in filter(varying.search, lines):
@@ -147,11 +139,8 @@ def compare(cell_id, facts, printed, saved, ranges):
     print_lines, fact_lines = read_facts()[cell_id]
     some = [line for line in fact_lines if line.startswith(SOME)]
     absent = {*some} - {*facts.splitlines()}
-    if len(absent) < len(some):
+    if len(absent) < len(some):  # one of them must be there
         fact_lines = [line for line in fact_lines if line not in absent]
     facts = with_tokens(facts, fact_lines, ranges, IN_FACTS)  # these define names
-    new = with_tokens(printed, print_lines, ranges)
-    old = with_tokens(saved, print_lines, {})
-    # If the saved number is not allowed either, `old` and `new` say so alike: told here.
-    wrong = [f"+ {line}" for line in new.splitlines() if "(allowed: " in line]
-    return differences("\n".join(fact_lines), facts), differences(old, new) or wrong
+    new, old = (with_tokens(text, print_lines, r) for text, r in [(printed, ranges), (saved, None)])
+    return differences("\n".join(fact_lines), facts), differences(old, new)

@@ -12,14 +12,15 @@ import numpy as np
 from matplotlib.collections import QuadMesh
 from matplotlib.colors import to_hex
 from matplotlib.lines import Line2D
-from matplotlib.patches import FancyArrowPatch, Patch, Rectangle
+from matplotlib.patches import Circle, Rectangle
 from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator
+from matplotlib.transforms import BboxTransformFrom
 
 from facts import SOME
 from known import DIGIT, answers_text, number, recognised, rows_text, summary, told, values_text
 
-UNKNOWN = "which the recorder does not know"
+NOT_KNOWN = "which the recorder does not know"
 
 
 def counted(lines):
@@ -28,54 +29,34 @@ def counted(lines):
 
 
 def words(text):
-    """Return a text in one line; of a Matplotlib text also its colour, if it is not the usual."""
-    if not isinstance(text, Text):
-        return " ".join(str(text).split())
-    usual = {mpl.rcParams[key] for key in ("text.color", "axes.labelcolor", "axes.titlecolor")}
-    colour = colour_text(text.get_color())
-    own = colour not in [colour_text(c) for c in usual - {"auto"}]
-    return words(text.get_text()) + f" ({colour})" * own + alpha_text(text)
-
-
-def colour_text(colour):
-    """Return a colour such as #0173b2, with what shines through behind it, if anything does."""
-    text = to_hex(colour, keep_alpha=True)
-    return text[:7] if text.endswith("ff") else text
+    """Return a Matplotlib text in one line, and its colour, if it is not the usual."""
+    colours = to_hex(text.get_color()), to_hex(mpl.rcParams["text.color"])
+    return " ".join(text.get_text().split()) + f" ({colours[0]})" * (colours[0] != colours[1])
 
 
 def alpha_text(artist):
     alpha = artist.get_alpha()
-    return "" if alpha is None or np.all(alpha == 1) else f" alpha {values_text(alpha)}"
+    return "" if alpha is None or np.all(alpha == 1) else f" alpha {alpha}"
 
 
 def span(low, high):
     return f"{number(low)} to {number(high)}"
 
 
-def points_text(points):
-    """Return points (n, 2) as text."""
-    points = np.reshape(points, (-1, 2))
-    if len(points) == 1:
-        return f"({number(points[0][0])}, {number(points[0][1])})"
-    return f"{len(points)} points, x {values_text(points[:, 0])}; y {values_text(points[:, 1])}"
-
-
 def axis_text(axes, name):
     """Return an axis' label, scale, limits and ticks, if they are set."""
-    axis = getattr(axes, f"{name}axis")
-    limits = span(*axis.get_view_interval())
+    axis, limits = getattr(axes, f"{name}axis"), getattr(axes, f"get_{name}lim")()
     own = not getattr(axes, f"get_autoscale{name}_on")() or axis.get_inverted()
     if axes.images:  # an image sets the limits
         left, right, bottom, top = axes.images[0].get_extent()
-        own = limits != (span(left, right) if name == "x" else span(bottom, top))
+        own = not np.allclose(limits, (left, right) if name == "x" else (bottom, top))
     chosen = not isinstance(axis.get_major_locator(), MaxNLocator)
-    ticks = " ".join(words(tick) for tick in axis.get_ticklabels()) if chosen else ""
+    ticks = " ".join(map(words, axis.get_ticklabels())).strip()
     found = {
         f'"{words(axis.label)}"': axis.get_label_text(),
         axis.get_scale(): axis.get_scale() != "linear",
-        limits: own,
-        f"ticks {ticks}": ticks.strip(),
-        "no ticks": not len(axis.get_ticklocs()) and not axes.images,
+        span(*limits): own,
+        f"ticks {ticks}": chosen and ticks,
     }
     text = ", ".join(text for text, said in found.items() if said)
     return f"{name} {text}" if text else ""
@@ -94,220 +75,147 @@ def colours_text(images):
 def images_text(images):
     """Yield what images are, and their titles."""
     arrays = [np.asarray(image.get_array()) for image in images]
-    found, placed = recognised(arrays), []
+    found = recognised(arrays)
     (whole,) = recognised([np.concatenate([array.ravel() for array in arrays])])
-    together = whole and len(arrays) > 1
-    rows = f"all {len(arrays)} of {whole.source}" if together else rows_text(found)
-    yield f"images {colours_text(images)}: {rows}"
-    unknown = [np.float64(array) for array, entry in zip(arrays, found) if entry is None]
-    yield from unknown_text(unknown) if unknown else []
-    for image, array in zip(images, arrays):
-        left, right, bottom, top = image.get_extent()
-        if (right - left, bottom - top) != array.shape[1::-1]:
-            placed.append(f"placed from {span(left, right)}, {span(bottom, top)}")
-    yield from counted(placed)
-    titles = told([words(image.axes.title) for image in images], arrays)
-    if any(title.count("label=answer") > 1 for title in titles):
-        # "5, read as 5": this one is read right. Which ones are differs from run to run, but not
-        # what is said of these.
-        kinds = {re.sub(r"[\d.]+(?=%)", "…", t.replace("label=answer", "right")) for t in titles}
+    rows = whole.source if len(arrays) > 1 else ""
+    yield f"images {colours_text(images)}: {rows or rows_text(found)}"
+    unknown = [np.float64(array) for array, entry in zip(arrays, found) if not entry.source]
+    alike = len({array.shape for array in unknown}) == 1
+    yield from (f"values: {summary(part)}" for part in ([unknown] if alike else unknown))
+    titles = [told(words(image.axes.title), entry) for image, entry in zip(images, found)]
+    if sum("right" in title for title in titles) > 1:
+        # Which ones are read right differs from run to run, but not what is said of these.
+        kinds = {re.sub(r"[\d.]+(?=%)", "…", title) for title in titles}
         yield from (f"{SOME} {kind}" for kind in sorted(kinds))
     elif any(titles):
         alike = len(set(titles)) == 1
         yield f"titles: {len(titles)} × {titles[0]}" if alike else f"titles: {' | '.join(titles)}"
 
 
-def unknown_text(images):
-    """Yield means of images that are not known, and how they change along rows and columns."""
-    alike = len({image.shape for image in images}) == 1
-    yield from (f"values: {summary(part)}" for part in ([images] if alike else images))
-    steps = [[np.abs(np.diff(image, axis=axis)).mean() for image in images] for axis in (0, 1)]
-    yield "values change by {} down, {} across".format(*(number(np.mean(s)) for s in steps))
+def is_count(text):
+    return re.fullmatch(r"-?[\d.,]+%?", text.get_text())
 
 
-NUMERIC = r"-?[\d.,]+%?"  # the text of a heatmap's cell
+def heatmaps_text(axes, meshes):
+    """Yield a title, what heatmaps show together, and whether the numbers in them are the same.
 
-
-def heatmap_text(mesh):
-    """Yield what a heatmap's numbers are, and how it is coloured."""
-    colours = np.atleast_2d(np.ma.asarray(mesh.get_array()).filled(0))
-    numbers, zeros = np.zeros(colours.shape), 0
-    cells = [text for text in mesh.axes.texts if re.fullmatch(NUMERIC, text.get_text())]
-    for text in cells:
+    In the title, two digits that name the greatest number off the diagonal are "row" and "column".
+    """
+    colours = sum(np.ma.filled(mesh.get_array(), 0) for mesh in meshes)
+    numbers, title = np.zeros(colours.shape), words(axes.title)
+    for text in filter(is_count, axes.texts):
         column, row = map(int, text.get_position())
         numbers[row, column] = float(re.sub("[%,]", "", text.get_text()))
-        zeros += numbers[row, column] == 0
-    values = numbers if cells else colours
-    (entry,) = recognised([values])
-    no_set = entry and entry.label is None  # but numbers that stand alone
-    yield f"heatmap {colours_text([mesh])}: {entry.source if no_set else rows_text([entry])}"
-    if cells:
-        same, diagonal = np.isclose(numbers, colours), np.eye(*colours.shape, dtype=bool)
-        coloured = "all" if same.all() else "off the diagonal" if (same | diagonal).all() else "no"
-        yield f"numbers that are the colours: {coloured}; zeros: {zeros}"
-    if entry is None:
-        yield f"values: {values_text(values)}"
-
-
-def heatmap_title(axes, meshes):
-    """Return a title, where two digits that name its greatest number off the diagonal say so."""
-    title = words(axes.title)
-    values = sum(np.ma.asarray(mesh.get_array()).filled(0) for mesh in meshes)
-    if values.shape != (10, 10) or re.sub(DIGIT, "", title) == title:
-        return title
-    row, column = np.unravel_index(np.argmax(values * (1 - np.eye(10))), values.shape)
-    names = {str(row): "row", str(column): "column"}
-    return re.sub(DIGIT, lambda digit: names.get(digit[0], "another"), title)
+    if colours.shape == (10, 10):
+        row, column = np.unravel_index(np.argmax(colours * (1 - np.eye(10))), colours.shape)
+        names = {str(row): "row", str(column): "column"}
+        title = re.sub(DIGIT, lambda digit: names.get(digit[0], "another"), title)
+    same = "with" if np.allclose(numbers, colours) else "without"
+    yield f'title "{title}"'
+    yield f"heatmap {colours_text(meshes)}: {rows_text(recognised([colours]))}, {same} its numbers"
 
 
 def look_of(artist):
     """Return what an artist looks like, with no word about where it is."""
-    kind, rc, width, usual = type(artist).__name__, mpl.rcParams, 0, 0
+    kind, rc = type(artist).__name__, mpl.rcParams
     if isinstance(artist, Line2D):
-        style, marker = artist.get_linestyle(), artist.get_marker()
-        look = f"line {style} {marker} {colour_text(artist.get_color())}"
-        width, usual = artist.get_linewidth(), rc["lines.linewidth"]
-        if style == "None":
-            width, usual = artist.get_markersize(), rc["lines.markersize"]
-    elif isinstance(artist, Patch) and not isinstance(artist, FancyArrowPatch):
-        face = colour_text(artist.get_facecolor()) if artist.get_fill() else "empty"
+        style = artist.get_linestyle()
+        look = f"line {style} {artist.get_marker()} {to_hex(artist.get_color())}"
+        size = "markersize" if style == "None" else "linewidth"
+        width, usual = getattr(artist, f"get_{size}")(), rc[f"lines.{size}"]
+    elif isinstance(artist, (Rectangle, Circle)):
+        face = to_hex(artist.get_facecolor()) if artist.get_fill() else "empty"
         look = f"{kind} {face}" + f" hatch {artist.get_hatch()}" * bool(artist.get_hatch())
-        if artist.get_edgecolor()[3] and artist.get_linewidth():
-            look += f" edge {colour_text(artist.get_edgecolor())}"
-            width, usual = artist.get_linewidth(), rc["patch.linewidth"]
+        look += f" edge {to_hex(artist.get_edgecolor())}"
+        width, usual = artist.get_linewidth(), rc["patch.linewidth"]
     else:
-        return f"a {kind}, {UNKNOWN}"
+        return f"a {kind}, {NOT_KNOWN}"
     return look + f" width {number(width)}" * (width != usual) + alpha_text(artist)
 
 
-def place_of(artist, axes):
-    """Return the points that an artist goes through, of a patch its box; and of what they are."""
-    path, transform = artist.get_path(), artist.get_transform()
-    if isinstance(artist, Patch):
-        path = artist.get_patch_transform().transform_path(path)
-        transform = artist.get_data_transform()
-    frames = {
-        " (y: of the axes)": axes.get_xaxis_transform(),
-        " (x: of the axes)": axes.get_yaxis_transform(),
-        " (of the axes)": axes.transAxes,
-    }
-    frame = next((name for name, frame in frames.items() if transform == frame), "")
-    if not frame:
-        path = (transform - axes.transData).transform_path(path)
-    is_patch = isinstance(artist, Patch)
-    return path.get_extents().get_points() if is_patch else path.vertices, frame
+def places_of(artist, axes):
+    """Return the points (n, 2) of a line, or the box (1, 4) of a patch, in the axes' data."""
+    path = (artist.get_transform() - axes.transData).transform_path(artist.get_path())
+    return path.vertices if isinstance(artist, Line2D) else [path.get_extents().bounds]
 
 
-def boxes_text(points, heights=""):
-    """Return where boxes stand, from their corners (2 n, 2); heights: what is known of them."""
-    low, high = np.reshape(points, (-1, 2, 2)).transpose(1, 0, 2)
-    sides = zip(["left", "bottom", "width", "height"], [*low.T, *(high - low).T])
-    texts = {name: values_text(np.round(values, 6)) for name, values in sides}
-    texts["height"] = heights or texts["height"]
-    return "; ".join(f"{name} {text}" for name, text in texts.items())
+def places_text(places, height=None):
+    """Return points or boxes as text; height: what is known of the heights of boxes."""
+    columns = [values_text(column) for column in np.round(places, 6).T]
+    if len(columns) == 2:
+        return f"{len(places)} points, x {columns[0]}; y {columns[1]}"
+    left, bottom, width, own = columns
+    return f"left {left}; bottom {bottom}; width {width}; height {height or own}"
 
 
-def bars_text(bars, axes, shown, panel):
-    """Return what bars show together, if a network gave their heights, or ""."""
-    answers = answers_text([bar.get_height() for bar in bars], shown, panel)
-    if not answers:
-        return ""
-    highest = max(bars, key=lambda bar: bar.get_height())
-    looks = Counter(look_of(bar) for bar in bars if bar is not highest)
-    others = ", ".join(f"{n} {look}" for look, n in looks.items())
-    boxes = boxes_text([place_of(bar, axes)[0] for bar in bars], answers)
-    return f"bars together: {boxes}; the highest {look_of(highest)}, {others}"
-
-
-def text_place(text, axes):
+def text_place(text):
     """Return what a text says, where, and where its arrow leads."""
-    place = text.get_position()
-    said = f'"{words(text)}" at {points_text(place)}'
-    if not hasattr(text, "xy"):
-        return said + " (not of the data)" * (text.get_transform() != axes.transData)
-    said += f" ({text.anncoords}, {text.xycoords})" * ({text.anncoords, text.xycoords} != {"data"})
-    if arrow := text.arrow_patch:
-        style, colour = type(arrow.get_arrowstyle()).__name__, colour_text(arrow.get_edgecolor())
-        said += f" arrow {style} {colour}{alpha_text(arrow)} {points_text(place)} →"
-    return f"{said} {points_text(text.xy)}"
+    said = f'"{words(text)}" at ({", ".join(map(number, text.get_position()))})'
+    if arrow := getattr(text, "arrow_patch", None):
+        style, colour = type(arrow.get_arrowstyle()).__name__, to_hex(arrow.get_edgecolor())
+        said += f" arrow {style} {colour} → ({', '.join(map(number, text.xy))})"
+    return said
 
 
-def legend_text(legend):
-    """Return a legend's texts, each with what its handle looks like."""
-    entries = zip(legend.get_texts(), legend.legend_handles)
-    texts = [f'"{words(text)}" {look_of(handle)}' for text, handle in entries]
-    return f"legend {words(legend.get_title())}".strip() + " " + ", ".join(texts)
+def artists_text(axes, image):
+    """Yield what is drawn in axes, with the places of all that looks the same.
 
-
-def artists_text(axes, shown, panel):
-    """Yield what is drawn in axes, with the places of all that looks the same."""
-    bars = [patch for patch in axes.patches if isinstance(patch, Rectangle)]
-    together = bars_text(bars, axes, shown, panel)
-    yield together
-    noted = bars if together else []
-    groups = {}  # what looks the same
+    Bars whose heights a network gave, to this image or another, are noted together.
+    """
+    bars, groups = [patch for patch in axes.patches if isinstance(patch, Rectangle)], {}
+    if answers := answers_text([bar.get_height() for bar in bars], image):
+        highest = max(bars, key=lambda bar: bar.get_height())
+        looks = counted(sorted("the highest " * (b is highest) + look_of(b) for b in bars))
+        boxes = places_text([places_of(bar, axes)[0] for bar in bars], answers)
+        yield f"bars together: {boxes}; {', '.join(looks)}"
     artists = [*axes.lines, *axes.patches, *axes.collections, *axes.artists, *axes.tables]
     for artist in artists + axes.child_axes:
-        is_noted = isinstance(artist, QuadMesh) or artist in noted
+        is_noted = isinstance(artist, QuadMesh) or (answers and artist in bars)
         if is_noted or not artist.get_visible():
             continue
         look, label = look_of(artist), artist.get_label()
-        if UNKNOWN in look:
+        if NOT_KNOWN in look:
             yield look
             continue
-        points, frame = place_of(artist, axes)
         look = look if label.startswith("_") or not label else f'"{label}" {look}'
-        groups.setdefault((look, frame, type(artist)), []).extend(points)
-    for (look, frame, kind), points in groups.items():
-        place = boxes_text(points) if kind is Rectangle else points_text(points)
-        yield f"{look} {place}{frame}"
+        groups.setdefault(look, []).extend(places_of(artist, axes))
+    for look, places in groups.items():
+        yield f"{look} {places_text(places)}"
 
 
-def axes_text(axes, shown, panel):
+def axes_text(axes, image):
     """Yield what can be seen in a part of a figure, but for images and their titles."""
     meshes = [shape for shape in axes.collections if isinstance(shape, QuadMesh)]
-    titles = [words(title) for title in (axes.title, axes._left_title, axes._right_title)]
-    titles[0] = "" if axes.images else heatmap_title(axes, meshes) if meshes else titles[0]
-    around = [f'title "{title}"' for title in filter(None, titles)]
-    if axes.axison:
-        around += [axis_text(axes, "x"), axis_text(axes, "y")]
-    elif not axes.images:
-        around.append(f"no axes, x {span(*axes.get_xlim())}, y {span(*axes.get_ylim())}")
-    around += [legend_text(axes.get_legend())] if axes.get_legend() else []
+    around = [axis_text(axes, "x"), axis_text(axes, "y"), "no axes" * (not axes.axison)]
+    if words(axes.title) and not axes.images and not meshes:
+        around.insert(0, f'title "{words(axes.title)}"')
+    if legend := axes.get_legend():
+        entries = zip(legend.get_texts(), legend.legend_handles)
+        around.append("legend " + ", ".join(f'"{words(t)}" {look_of(h)}' for t, h in entries))
     yield "; ".join(filter(None, around))
-    for mesh in meshes:
-        yield from heatmap_text(mesh)
-    texts = [
-        text_place(text, axes)
-        for text in axes.texts
-        if text.get_visible()
-        and (text.get_text().strip() or hasattr(text, "xy"))
-        and not (meshes and re.fullmatch(NUMERIC, text.get_text()))  # a heatmap's number
-    ]
-    yield f"texts {', '.join(texts)}" if texts else ""
-    yield from artists_text(axes, shown, panel)
+    yield from heatmaps_text(axes, meshes) if meshes else []
+    texts = [text for text in axes.texts if text.get_visible() and not (meshes and is_count(text))]
+    yield f"texts {', '.join(map(text_place, texts))}" if texts else ""
+    yield from artists_text(axes, image)
 
 
 def texts_of(figure):
-    """Yield each text of a figure, its box as shares of the picture, and what is behind it.
+    """Yield each text of a figure, its box as shares of the picture, and whether axes are behind.
 
-    The box is (left, right, top, bottom), from the upper left; behind it is what axes draw
-    (True), or nothing. Ticks are left out.
+    The box is (left, bottom, right, top), from the lower left. Ticks are left out.
     """
-    renderer, inches = figure.canvas.get_renderer(), figure.dpi_scale_trans.inverted()
+    renderer = figure.canvas.get_renderer()
     whole = figure.get_tightbbox(renderer).padded(mpl.rcParams["savefig.pad_inches"])
+    shares = figure.dpi_scale_trans.inverted() + BboxTransformFrom(whole)
     axis = [axis for axes in figure.axes for axis in (axes.xaxis, axes.yaxis)]
     ticks = {tick for one in axis for tick in one.get_ticklabels()}
     for text in set(figure.findobj(Text)) - ticks:
         if text.get_visible() and text.get_text().strip():
             pixels = text.get_window_extent(renderer)
-            middle = [(pixels.x0 + pixels.x1) / 2, (pixels.y0 + pixels.y1) / 2]
-            is_over = any(axes.bbox.contains(*middle) for axes in figure.axes)
-            box = pixels.transformed(inches)
-            x = (np.array([box.x0, box.x1]) - whole.x0) / whole.width
-            y = (whole.y1 - np.array([box.y1, box.y0])) / whole.height
-            if 0 <= x[0] < x[1] <= 1 and 0 <= y[0] < y[1] <= 1:
-                yield words(text.get_text()), [round(float(s), 5) for s in (*x, *y)], is_over
+            box = pixels.transformed(shares).extents
+            is_over = pixels.count_overlaps([axes.bbox for axes in figure.axes]) > 0
+            if box.min() >= 0 and box.max() <= 1:
+                yield " ".join(text.get_text().split()), box.round(5).tolist(), bool(is_over)
 
 
 def figure_text(figure):
@@ -316,9 +224,9 @@ def figure_text(figure):
     images = [image for axes in parts for image in axes.images if image.get_visible()]
     title = "".join(f' "{words(text)}"' for text in figure.texts)
     lines = list(images_text(images)) if images else []
-    shown = [np.asarray(image.get_array()) for image in images]
-    panels = {axes: panel for panel, axes in enumerate(a for a in parts if a.patches)}
-    lines += counted(x for axes in parts for x in axes_text(axes, shown, panels.get(axes)) if x)
-    lines += [legend_text(legend) for legend in figure.legends]
+    shown = recognised([np.asarray(image.get_array()) for image in images])
+    beside = dict(zip([axes for axes in parts if axes.patches], shown))
+    lines += counted(x for axes in parts for x in axes_text(axes, beside.get(axes)) if x)
+    lines += [f"a legend of the figure, {NOT_KNOWN}" for _ in figure.legends]
     first, *others = lines or ["empty"]
     return [f"figure {figure.bbox.width:.0f}×{figure.bbox.height:.0f}{title}; {first}", *others]

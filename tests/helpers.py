@@ -73,18 +73,6 @@ FOREIGN = {
 }
 
 
-def ink_of(strokes):
-    """Return the ink of strokes by the pad's round pen of 22 pixels, (280, 280), 0 to 1."""
-    ink, (row, column) = np.zeros((280, 280)), np.mgrid[:280, :280] + 0.5
-    for stroke in strokes:
-        for (x, y), (to_x, to_y) in zip([stroke[0], *stroke], stroke):
-            along = (column - x) * (to_x - x) + (row - y) * (to_y - y)
-            along = np.clip(along / (((to_x - x) ** 2 + (to_y - y) ** 2) or 1), 0, 1)
-            away = np.hypot(column - x - along * (to_x - x), row - y - along * (to_y - y))
-            ink = np.maximum(ink, 11.5 - away)  # half the pen and half a pixel
-    return np.clip(ink, 0, 1)
-
-
 def drawing(digit, size=280, pen=22):
     """Return a digit drawn with a pen as a PIL image of size×size pixels, black on white."""
     sheet, reach = Image.new("L", (size, size), "white"), pen / 2

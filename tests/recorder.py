@@ -8,68 +8,49 @@ or saved by Jupyter.
 
 import inspect
 import os
+import random
 import socket
 from functools import wraps
-from weakref import WeakKeyDictionary
 
 import keras
 import numpy as np
 import tensorflow as tf
 from matplotlib.figure import Figure
 from sklearn.datasets import load_digits
+from sklearn.metrics import confusion_matrix
 
-from figures import UNKNOWN, counted, figure_text, texts_of
-from known import argument_text, forget, know, know_answers, number, recognised, rows_text, summary
+from figures import NOT_KNOWN, counted, figure_text, texts_of
+from known import know, know_answers, number, recognised, rows_text, summary, values_text
 
 SHIFT = int(os.environ.get("SEED_SHIFT", "0"))  # other seeds for training, to measure bands
-# Says nothing about what a thing does, or is noted elsewhere.
-UNTOLD = {"name", "dtype", "seed", "data_format", "trainable", "axis", "reduction", "learning_rate"}
+UNTOLD = {"name", "seed", "axis"}  # say nothing about what a thing does
 TRAINS = ["fit", "train_on_batch"]
 METHODS = [*TRAINS, "evaluate", "predict", "__call__", "test_on_batch", "predict_on_batch"]
 JUDGED_FROM = 1000  # of so many images, known labels are compared with what a network reads
-REMEMBERED_TO = 2000  # so many images or channels that a network puts out
 OTHERS = load_digits()
 notes = []  # the facts of the cell that runs
 texts = []  # its figures' texts, and where they stand
 fitted = []  # its networks, trained there for the first time
 running = []  # the outermost method that runs: `fit` calls `evaluate`
-networks = WeakKeyDictionary()  # {model: where it was first fitted}
+networks = {}  # {model: where it was first fitted}
 
 
 def know_others(names):
     """Remember all arrays of the notebook that hold the other writers' digits in their order."""
     for name, value in names.items():
         images = isinstance(value, np.ndarray) and value.ndim == 3 and name[0] != "_"
-        if images and len(value) == len(OTHERS.target):
+        if images and len(value) == len(OTHERS.target) and not recognised(value[:1])[0].source:
             know(name, value, OTHERS.target)
 
 
-def layers_of(model):
-    """Return the layers of a network without its input."""
-    return [la for la in model.layers if not isinstance(la, keras.layers.InputLayer)]
-
-
 def name_of(model):
-    """Return where a network was fitted, or of which fitted one it has the first layers."""
+    """Return where a network was fitted, or of which fitted one it has layers."""
     if model in networks:
         return networks[model]
-    layers = layers_of(model)
-    for whole, name in [*networks.items()]:
-        if layers and layers == layers_of(whole)[: len(layers)]:
-            return f"{len(layers)} of the layers of {name}"
+    for whole, name in networks.items():
+        if shared := [layer for layer in model.layers if layer in whole.layers]:
+            return f"{len(shared)} of the layers of {name}"
     return "a network not fitted"
-
-
-def know_weights(model):
-    """Remember the weights of units that read square images, and of filters (first channel)."""
-    layers = [layer for layer in model.layers if layer.get_weights()]
-    for n, layer in enumerate(layers, 1):
-        kernel, source = layer.get_weights()[0], f"weights of {name_of(model)}, layer {n}, unit"
-        side = int(np.sqrt(len(kernel)))
-        if kernel.ndim == 2 and side * side == len(kernel):
-            know(source, kernel.T.reshape(-1, side, side))
-        elif kernel.ndim == 4:
-            know(source, kernel[:, :, 0].transpose(2, 0, 1))
 
 
 def know_outputs(model, x, y):
@@ -79,109 +60,82 @@ def know_outputs(model, x, y):
     """
     if not hasattr(y, "shape") or not hasattr(x, "shape"):
         return ""
-    x, y, name = np.asarray(x), np.asarray(y), name_of(model)
-    found = recognised(x)
-    if y.ndim == 4 and y.shape[-1] == 1:
-        y = y[..., 0]
-    if y.ndim == 2 and len(x) == len(y) and y.shape[1] == 10:
+    y, name, found = np.asarray(y), name_of(model), recognised(np.asarray(x))
+    if y.ndim == 2 and y.shape[1] == 10:
         know_answers(name, x, y)
-        if len(x) >= JUDGED_FROM and all(entry and entry.label is not None for entry in found):
-            confusion = np.zeros((10, 10))
-            np.add.at(confusion, ([entry.label for entry in found], y.argmax(axis=1)), 1)
-            know(f"confusions of {name} on {found[0].source}", [confusion])
-            return f"; read right {np.trace(confusion) / len(x):.4f}"
-    elif y.ndim == 3 and len(y) <= REMEMBERED_TO:
-        know(f"what {name} makes of {rows_text(found)}, image", y)
-    elif y.ndim == 4 and len(y) * y.shape[-1] <= REMEMBERED_TO:
-        for given, maps in zip(found, np.moveaxis(y, -1, 1)):
-            source = f"what {name} puts out for {rows_text([given])}"
-            know(source, maps)
-            know(source, [maps])  # as one array
+        labels = [entry.label for entry in found]
+        if len(labels) >= JUDGED_FROM and None not in labels:
+            confusion = confusion_matrix(labels, y.argmax(axis=1), labels=range(10))
+            know(f"confusions of {name} on {found[0].source}, matrix", [confusion])
+            return f"; read right {np.trace(confusion) / len(labels):.4f}"
+    elif y.ndim == 4:
+        images = np.moveaxis(y, -1, 1).reshape(-1, *y.shape[1:3])
+        know(f"what {name} makes of {rows_text(found)}, image", images)
+        know(f"all that {name} makes of {rows_text(found)}", [images])  # some may be alike
     return ""
 
 
 def data_text(x, y=None, weights=None):
     """Return what images are, and whether the labels (n, 10) or (n,) are their own."""
     if not hasattr(x, "shape"):
-        return f"a {type(x).__name__}, {UNKNOWN}"
+        return f"a {type(x).__name__}, {NOT_KNOWN}"
     x = np.asarray(x)
     found = recognised(x)
-    text = rows_text(found) + f", {summary(x)}" * (None in found)
+    text = rows_text(found) + f", {summary(x)}" * (not all(entry.source for entry in found))
     if y is not None:
         y = np.asarray(y)
         digits = y if y.ndim == 1 else y.argmax(axis=1)
-        others = sum(f is None or f.label != digit for f, digit in zip(found, digits))
+        others = sum(entry.label != digit for entry, digit in zip(found, digits))
         text += f", {others:,} not with their own labels" if others else ", own labels"
         if y.ndim == 2 and not np.array_equal(y, np.eye(10)[digits]):
             peaks = np.unique(np.round(y.max(axis=1), 4))
             text += f" of {' and '.join(map(number, peaks))}"
-    return text if weights is None else f"{text}, weights {argument_text(np.asarray(weights))}"
+    return text if weights is None else f"{text}, weights {values_text(weights)}"
 
 
-def settings(thing, key=""):
-    """Return how a thing of Keras was made: what differs from the defaults; a model's layers.
-
-    key: the name of the setting, if the thing is one: a number, a name, or a thing of Keras.
-    """
-    if isinstance(thing, str) and key.endswith("_initializer"):
-        thing = keras.initializers.get(thing)
+def settings(thing):
+    """Return how a thing of Keras was made: what differs from its defaults; a model's layers."""
     if isinstance(thing, dict) and "class_name" in thing:
         thing = keras.saving.deserialize_keras_object(thing)
     if isinstance(thing, (list, tuple)):
-        if key.endswith("factor") and len(thing) == 2 and thing[0] == -thing[1]:
-            thing = thing[1:]  # some versions of Keras write a range for one number
-        return "×".join(map(settings, thing))
+        is_range = len(thing) == 2 and thing[0] == -thing[1]  # which some versions of Keras write
+        return "×".join(map(settings, thing[is_range:]))
     if isinstance(thing, float):
         return f"{thing:.4g}"
-    if not hasattr(thing, "get_config") and not isinstance(thing, keras.callbacks.Callback):
-        return getattr(thing, "__name__", str(thing))  # of a function
-    frozen = " frozen" * (getattr(thing, "trainable", None) is False and bool(thing.weights))
     if hasattr(thing, "layers"):
-        return " → ".join(networks.get(la) or settings(la) for la in layers_of(thing)) + frozen
-    parts, config = [], thing.get_config() if hasattr(thing, "get_config") else vars(thing)
-    for name, parameter in inspect.signature(type(thing)).parameters.items():
-        value, default = settings(config.get(name), name), settings(parameter.default, name)
-        if name not in UNTOLD and value not in (default, "None"):
-            parts.append(f"{name} {value}")
-    return f"{type(thing).__name__}({', '.join([*parts, *hooks(thing)])}){frozen}"
-
-
-def hooks(thing):
-    """Return the names of the methods by which a callback does something."""
-    usual = keras.callbacks.Callback
-    names = [name for name in dir(usual) if name.startswith("on_") and isinstance(thing, usual)]
-    return [name for name in names if getattr(type(thing), name) is not getattr(usual, name)]
-
-
-def reached(history):
-    """Return the accuracy that a training reached."""
-    found = getattr(history, "history", {})
-    names = [name for name in ("val_accuracy", "accuracy") if name in found]
-    return f"; reached {names[0]} {found[names[0]][-1]:.4f}" if names else ""
+        return " → ".join(map(settings, thing.layers))
+    if not hasattr(thing, "get_config"):
+        return getattr(thing, "__name__", str(thing))  # of a function
+    config, parameters = thing.get_config(), inspect.signature(type(thing)).parameters
+    needed = {n: config[n] for n, p in parameters.items() if p.default is p.empty and n in config}
+    usual = type(thing)(**needed).get_config()
+    own = needed | {n: v for n, v in config.items() if v != usual.get(n) and n not in UNTOLD}
+    return f"{type(thing).__name__}({', '.join(f'{n} {settings(v)}' for n, v in own.items())})"
 
 
 def call_text(method, model, x, y=None, validation_data=None, callbacks=None, **others):
     """Return what a method of a model was given, as one line."""
     parts = [f"{method} {name_of(model)}", data_text(x, y)]
     if method in TRAINS:
-        rate = model.optimizer.get_config()["learning_rate"]
         validation = data_text(*validation_data) if validation_data else "nothing"
         metrics = (model.get_compile_config() or {}).get("metrics")
         parts += [
             f"validated on {validation}",
-            f"{settings(model.optimizer).replace('()', '')} rate {settings(rate)}",
+            settings(model.optimizer),
             f"loss {settings(model.loss)}",
             f"metrics {settings(metrics)}",
             settings(model),
         ]
-    parts += map(settings, callbacks or [])
-    others.pop("verbose", None)
-    return "; ".join(parts + [f"{key} {argument_text(value)}" for key, value in others.items()])
-
-
-def is_symbolic(value):
-    """Return whether Keras builds a network or a graph with this, and nothing is computed."""
-    return isinstance(value, keras.KerasTensor) or tf.is_symbolic_tensor(value)
+    for callback in callbacks or []:  # what it was made with, and the methods that it has
+        own = vars(callback) | vars(type(callback))
+        made = [n for n in inspect.signature(type(callback)).parameters if n in own]
+        made = [f"{n} {own[n]}" for n in made if isinstance(own[n], (int, float, str))]
+        hooks = sorted(name for name in own if name.startswith("on_"))
+        parts.append(f"{type(callback).__name__}({', '.join(made + hooks)})")
+    for name, value in others.items():
+        if name != "verbose":
+            parts.append(f"{name} {values_text(value) if hasattr(value, 'shape') else value}")
+    return "; ".join(parts)
 
 
 def noted(method, names):
@@ -191,11 +145,13 @@ def noted(method, names):
     @wraps(method)
     def run(model, *args, **kwargs):
         first, *_ = [*args, *kwargs.values()]
-        if running or is_symbolic(first):
+        # Of symbols, Keras builds a network or a graph, and nothing is computed.
+        if running or isinstance(first, keras.KerasTensor) or tf.is_symbolic_tensor(first):
             return method(model, *args, **kwargs)
+        # `__call__` takes any arguments, and gives them to `call`.
         signature = inspect.signature(model.call if name == "call" else method.__get__(model))
         (_, x), *others = signature.bind(*args, **kwargs).arguments.items()
-        given = {"x": x, **dict(others)}  # a network that is called names it "inputs"
+        given = {"x": x, **dict(others)}  # the first may have another name, such as "inputs"
         if "verbose" in signature.parameters and "verbose" not in given:
             kwargs["verbose"] = 0  # Jupyter clears bars, nbval would not
         # All runs show the same until the first training, which begins with another seed.
@@ -211,18 +167,23 @@ def noted(method, names):
         finally:
             running.pop()
             know_others(names)
-            text = call_text(name, model, **given)
-            notes.append(text + reached(result) + know_outputs(model, x, result))
+            state = random.getstate()  # which things of Keras draw from when they are made
+            history = getattr(result, "history", {}).items()
+            reached = [f"; reached {k} {v[-1]:.4f}" for k, v in history if "accuracy" in k][-1:]
+            parts = [call_text(name, model, **given), *reached, know_outputs(model, x, result)]
+            notes.append("".join(parts))
+            random.setstate(state)
         return result
 
     return run
 
 
 def note_figure(figure):
-    """Note what a figure shows, when Jupyter asks for it as JSON; Jupyter gets nothing."""
-    forget("weights of")  # those of before a training
-    for model in [*networks]:
-        know_weights(model)
+    """Note what a figure shows; IPython asks each that it displays for JSON, and gets none."""
+    for model, name in networks.items():
+        weights = model.get_weights()[0]
+        if len(weights) == 784:  # of units that read images
+            know(f"weights of {name}, layer 1, unit", weights.T.reshape(-1, 28, 28))
     notes.extend(figure_text(figure))
     texts.extend(texts_of(figure))
 
@@ -238,8 +199,11 @@ def take(cell_id, names):
     return found
 
 
-def load():
-    """Load MNIST; return why it can't be had, or nothing."""
+def start(names):
+    """Load MNIST, and begin to take notes of what runs among the notebook's names.
+
+    Return why MNIST can't be had, or nothing.
+    """
     socket.setdefaulttimeout(30)  # a blocked address may never answer
     try:
         sets = keras.datasets.mnist.load_data()
@@ -251,13 +215,10 @@ def load():
         know(name, images, labels)
         know(name, (images / 255).astype("float32"), labels)
     know("others", OTHERS.images, OTHERS.target)
-    return ""
-
-
-def start(names):
-    """Begin to take notes of what runs among the notebook's names."""
     for name in METHODS:
         setattr(keras.Model, name, noted(getattr(keras.Model, name), names))
     Figure._repr_json_ = note_figure
     seed = keras.utils.set_random_seed
+    # After the first training, see `noted`, all seeds of the notebook are shifted.
     keras.utils.set_random_seed = lambda n: seed(n + (SHIFT if networks else 0))
+    return ""
