@@ -23,7 +23,7 @@ from nbformat import NotebookNode
 from nbval.plugin import IPyNbCell, IPyNbFile, coalesce_streams
 
 SYSTEM, RECORDER = "__import__('sys')", "__import__('recorder')"  # leave no names
-# What is in facts of figures that another run draws otherwise, as its networks are others.
+# A figure with such facts shows what a network computes, so each run draws another.
 OF_NETWORKS = r"\{|weights of|confusions of|makes of|\banswer"
 LONG = 600  # seconds, to load MNIST over a slow line; all else that is asked takes few
 kept = {}  # {cell id: {"outputs": list, "facts": text}}, of the cells that have run
@@ -93,7 +93,7 @@ class Notebook(IPyNbFile):
 class Cell(IPyNbCell):
     """A cell whose outputs, facts and picture are compared; broken, they must differ."""
 
-    change = None  # how it is broken, or itself in its place
+    change = None  # how it is broken; a control has itself in its place
 
     def setup(self):
         super().setup()
@@ -123,12 +123,13 @@ class Cell(IPyNbCell):
         return self.parent.ask(f"{RECORDER}.take({self.cell.id!r}, globals())")
 
     def compare_outputs(self, new, saved):
-        """Compare what a cell has put out; called by nbval, which hears of no difference."""
-        noted, names = self.take(), named.copy() if self.change else named
+        """Compare what a cell has put out, called by nbval; raise an error that says what differs."""
+        # What breaks put out tells nothing about the named numbers of this run.
+        noted, ranges = self.take(), named.copy() if self.change else named
         if alt := self.cell.metadata.get("alt"):
             noted["facts"] = f'alt "{alt}"\n{noted["facts"]}'
         new = [output for output in new if not common.is_log(output)]
-        found = self.different(noted, new, saved, names)
+        found = self.different(noted, new, saved, ranges)
         if self.change and self.change.code != self.change.instead:
             assert found, f"This break is not noticed: {self.change}"
             return True
@@ -140,10 +141,10 @@ class Cell(IPyNbCell):
             )
         return True
 
-    def different(self, noted, new, saved, names):
+    def different(self, noted, new, saved, ranges):
         """Return what differs, as lines; saved pictures are looked at if nothing else does."""
         cell_id, prints = self.cell.id, map(common.text_of, (new, saved))
-        in_facts, in_prints = facts.compare(cell_id, noted["facts"], *prints, names)
+        in_facts, in_prints = facts.compare(cell_id, noted["facts"], *prints, ranges)
         found = ["facts (- tests/facts.txt, + this run):", *in_facts] * bool(in_facts)
         found += ["prints (- saved, + this run):", *in_prints] * bool(in_prints)
         old, png = map(common.picture, (saved, new))
@@ -164,17 +165,6 @@ def pytest_collect_file(file_path, parent):
     if file_path.name == common.NOTEBOOK.name:
         return Notebook.from_parent(parent, path=file_path)
     return None
-
-
-@pytest.fixture(scope="session")
-def runs():
-    """What cells print, as [{cell id: text}, ...]: as saved, and in this run, if all have run."""
-    saved = common.code_cells(common.read())
-    return [
-        {cell_id: common.text_of(cell["outputs"]) for cell_id, cell in cells.items()}
-        for cells in (saved, kept)
-        if cells.keys() == saved.keys()
-    ]
 
 
 def pytest_sessionfinish(session):

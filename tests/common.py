@@ -84,7 +84,7 @@ def definitions():
     tree = ast.parse("\n".join(cell.source for cell in code_cells(read()).values()))
     kept = ast.Import, ast.ImportFrom, ast.FunctionDef
     body = [node for node in tree.body if isinstance(node, kept)]
-    names = {"SEED": 42, "x_train": None, "y_train": None}  # of default arguments
+    names = {"SEED": 42, "x_train": None, "y_train": None}  # needed by default arguments
     exec(compile(ast.Module(body, []), NOTEBOOK.name, "exec"), names)  # noqa: S102
     return names
 

@@ -6,7 +6,6 @@ At the top of that file stands what may be in its lines.
 import re
 from collections import defaultdict
 from difflib import unified_diff
-from functools import cache
 from pathlib import Path
 
 FACTS = Path(__file__).with_name("facts.txt")
@@ -46,7 +45,6 @@ def sections(path):
     return found
 
 
-@cache
 def read_facts():
     """Return facts.txt as {cell id: (lines that the cell prints, facts)}; of others, none."""
     found = defaultdict(lambda: ([], []))
@@ -57,7 +55,6 @@ def read_facts():
     return found
 
 
-@cache
 def named_bands():
     """Return the bands of numbers that have a name, as {name: (low, high)}."""
     lines = (line for parts in read_facts().values() for lines in parts for line in lines)
@@ -139,8 +136,9 @@ def compare(cell_id, facts, printed, saved, ranges):
     print_lines, fact_lines = read_facts()[cell_id]
     some = [line for line in fact_lines if line.startswith(SOME)]
     absent = {*some} - {*facts.splitlines()}
-    if len(absent) < len(some):  # one of them must be there
+    if len(absent) < len(some):  # if all of them are absent, they are missed
         fact_lines = [line for line in fact_lines if line not in absent]
-    facts = with_tokens(facts, fact_lines, ranges, IN_FACTS)  # these define names
+    # First the facts, as they have the most decimals of named numbers, to which prints are held.
+    facts = with_tokens(facts, fact_lines, ranges, IN_FACTS)
     new, old = (with_tokens(text, print_lines, r) for text, r in [(printed, ranges), (saved, None)])
     return differences("\n".join(fact_lines), facts), differences(old, new)

@@ -25,7 +25,7 @@ NOT_KNOWN = "which the recorder does not know"
 
 def counted(lines):
     """Return lines, each once, and how often it was there."""
-    return [f"{line} ({n} times)" if n > 1 else line for line, n in Counter(lines).items()]
+    return [f"{n} times: {line}" if n > 1 else line for line, n in Counter(lines).items()]
 
 
 def words(text):
@@ -77,14 +77,15 @@ def images_text(images):
     arrays = [np.asarray(image.get_array()) for image in images]
     found = recognised(arrays)
     (whole,) = recognised([np.concatenate([array.ravel() for array in arrays])])
-    rows = whole.source if len(arrays) > 1 else ""
+    rows = whole.source if len(arrays) > 1 else ""  # of channels, some may be all 0, and so alike
     yield f"images {colours_text(images)}: {rows or rows_text(found)}"
     unknown = [np.float64(array) for array, entry in zip(arrays, found) if not entry.source]
     alike = len({array.shape for array in unknown}) == 1
     yield from (f"values: {summary(part)}" for part in ([unknown] if alike else unknown))
     titles = [told(words(image.axes.title), entry) for image, entry in zip(images, found)]
     if sum("right" in title for title in titles) > 1:
-        # Which ones are read right differs from run to run, but not what is said of these.
+        # Which ones are read right differs from run to run, but not what is said of these. (If
+        # it is but one, as the 7 of `edge`, it is chosen.)
         kinds = {re.sub(r"[\d.]+(?=%)", "…", title) for title in titles}
         yield from (f"{SOME} {kind}" for kind in sorted(kinds))
     elif any(titles):
@@ -101,6 +102,7 @@ def heatmaps_text(axes, meshes):
 
     In the title, two digits that name the greatest number off the diagonal are "row" and "column".
     """
+    # Several have the cells that the others leave out: together they are one matrix.
     colours = sum(np.ma.filled(mesh.get_array(), 0) for mesh in meshes)
     numbers, title = np.zeros(colours.shape), words(axes.title)
     for text in filter(is_count, axes.texts):
@@ -160,7 +162,8 @@ def text_place(text):
 def artists_text(axes, image):
     """Yield what is drawn in axes, with the places of all that looks the same.
 
-    Bars whose heights a network gave, to this image or another, are noted together.
+    Bars whose heights a network gave are noted together: to this image or another, as a drawing of
+    280×280 pixels is shown, but read in 28×28.
     """
     bars, groups = [patch for patch in axes.patches if isinstance(patch, Rectangle)], {}
     if answers := answers_text([bar.get_height() for bar in bars], image):
@@ -225,6 +228,7 @@ def figure_text(figure):
     title = "".join(f' "{words(text)}"' for text in figure.texts)
     lines = list(images_text(images)) if images else []
     shown = recognised([np.asarray(image.get_array()) for image in images])
+    # In a figure of images above bars, the n-th bars are answers to the n-th image.
     beside = dict(zip([axes for axes in parts if axes.patches], shown))
     lines += counted(x for axes in parts for x in axes_text(axes, beside.get(axes)) if x)
     lines += [f"a legend of the figure, {NOT_KNOWN}" for _ in figure.legends]

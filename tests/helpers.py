@@ -97,7 +97,7 @@ def hands(count):
 
 
 def draw(page, strokes, which=-1):
-    """Draw strokes on a pad of a page, cleared, the last one; return what it says."""
+    """Clear a pad of a page, by default the last; draw strokes on it; return what it says."""
     pad = page.locator(".digit-pad").nth(which)
     pad.get_by_role("button", name="Clear").click()
     box = pad.locator(".paper").bounding_box()

@@ -12,7 +12,7 @@ import numpy as np
 from facts import step_of
 
 WRITTEN = 30  # so many numbers are written one by one; of more, a summary
-DIGIT = r"(?<![\d.,\w])\d(?![\d%]|[.,]\d)"  # that stands alone: no part of a number, no percentage
+DIGIT = r"(?<![\w.,#])\d(?![\w%]|[.,]\d)"  # that stands alone: no part of a number or a colour
 known = {}  # {key of an array: Known}
 answers = {}  # {image: the ten probabilities that a network gave it last}
 givers = {}  # {key of ten probabilities: the network that gave them last}
@@ -20,7 +20,7 @@ givers = {}  # {key of ten probabilities: the network that gave them last}
 
 class Known(NamedTuple):
     source: str  # the set that it is of, or the network that made it; nothing if it is unknown
-    row: int  # its place there, or its key
+    row: int  # its place there; of what is unknown, its key, by which it differs from others
     label: int | None = None
 
 
@@ -36,8 +36,8 @@ def keys_of(arrays):
     rows = arrays.reshape(len(arrays), int(np.prod(arrays.shape[1:])))
     weights = np.random.default_rng(rows.shape[1]).integers(2**62, size=rows.shape[1])
     keys = []
+    # Sums of values times random integers, modulo 2**64: they overflow on purpose.
     for part in np.array_split(rows, 1 + len(rows) // 1000):  # as all take much memory
-        # Clipped, they fit integers.
         rounded = np.rint(1e4 * np.clip(np.nan_to_num(np.float64(part)), -2e5, 2e5))
         keys += (np.int64(rounded) @ weights).tolist()
     return keys
@@ -51,14 +51,13 @@ def know(source, arrays, labels=None):
 
 
 def know_answers(network, images, probabilities):
-    """Remember what a network answered to images, as it was given them: (n, 10)."""
-    keys = keys_of(probabilities)
-    for image, key, ten in zip(recognised(images), keys, np.asarray(probabilities)):
+    """Remember what a network answered to images, each a Known: probabilities, (n, 10)."""
+    for image, key, ten in zip(images, keys_of(probabilities), probabilities):
         answers[image], givers[key] = ten, network
 
 
 def recognised(arrays):
-    """Return for each array what it is, scaled or not."""
+    """Return what each array is known as. Images are known from 0 to 255 and from 0 to 1."""
     return [known.get(key, Known("", key)) for key in keys_of(arrays)]
 
 
@@ -89,10 +88,7 @@ def rows_text(found):
 
 
 def summary(values):
-    """Return the mean of an array, and where along each direction most of it is.
-
-    Most changes of order move that centre, if values differ.
-    """
+    """Return the mean of an array, which tells other values, and its centre, another order."""
     values = np.nan_to_num(np.asarray(values, float))
     size = np.abs(values)
     share = size / max(size.sum(), 1e-12)

@@ -6,10 +6,11 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from PIL import Image
 
-# Least correlations of whole pictures; of the first, blocks of 4×4 pixels correlate, else of 16×16.
+# Least correlations of whole pictures, made smaller by 4 (the first), or by 16.
 EQUAL, OTHER_VERSION, VARIED = 0.98, 0.9, 0.05
 REACH = 8  # pixels by which a text may stand elsewhere, as the figure around it varies
-INK = 50  # of 255, by which pixels differ; of another letter do so 6 or more, of the same text none
+INK = 50  # of 255; pixels that differ by more are others
+LEAST = 6  # pixels are others if a letter is another; if the text is the same, none
 
 
 def shows(old, new, box):
@@ -17,10 +18,11 @@ def shows(old, new, box):
     left, bottom, right, top = np.rint(np.multiply(box, [*new.shape[::-1]] * 2)).astype(int)
     top, bottom, reach = len(new) - top, len(new) - bottom, 2 * REACH
     text = new[top:bottom, left:right]
-    # So many pixels wider on all sides, it has a window for each place where the text may be.
+    # The same part of the old picture, wider by REACH on all sides. The text is moved over it, and
+    # the place where it fits best counts.
     around = np.pad(old, REACH, mode="edge")[top : bottom + reach, left : right + reach]
     other = np.abs(sliding_window_view(around, text.shape) - text) > INK
-    return other.sum(axis=(2, 3)).min() < 6
+    return other.sum(axis=(2, 3)).min() < LEAST
 
 
 def stale(saved, new, texts, varies):

@@ -36,7 +36,7 @@ networks = {}  # {model: where it was first fitted}
 
 
 def know_others(names):
-    """Remember all arrays of the notebook that hold the other writers' digits in their order."""
+    """Remember the notebook's versions of the other writers' digits: arrays of as many images."""
     for name, value in names.items():
         images = isinstance(value, np.ndarray) and value.ndim == 3 and name[0] != "_"
         if images and len(value) == len(OTHERS.target) and not recognised(value[:1])[0].source:
@@ -62,7 +62,7 @@ def know_outputs(model, x, y):
         return ""
     y, name, found = np.asarray(y), name_of(model), recognised(np.asarray(x))
     if y.ndim == 2 and y.shape[1] == 10:
-        know_answers(name, x, y)
+        know_answers(name, found, y)
         labels = [entry.label for entry in found]
         if len(labels) >= JUDGED_FROM and None not in labels:
             confusion = confusion_matrix(labels, y.argmax(axis=1), labels=range(10))
@@ -98,8 +98,10 @@ def settings(thing):
     if isinstance(thing, dict) and "class_name" in thing:
         thing = keras.saving.deserialize_keras_object(thing)
     if isinstance(thing, (list, tuple)):
-        is_range = len(thing) == 2 and thing[0] == -thing[1]  # which some versions of Keras write
-        return "×".join(map(settings, thing[is_range:]))
+        # Some versions of Keras keep a factor of 0.1 as (-0.1, 0.1).
+        if len(thing) == 2 and isinstance(thing[1], float) and thing[0] == -thing[1]:
+            thing = thing[1:]
+        return "×".join(map(settings, thing))
     if isinstance(thing, float):
         return f"{thing:.4g}"
     if hasattr(thing, "layers"):
@@ -127,10 +129,11 @@ def call_text(method, model, x, y=None, validation_data=None, callbacks=None, **
             settings(model),
         ]
     for callback in callbacks or []:  # what it was made with, and the methods that it has
-        own = vars(callback) | vars(type(callback))
+        own, usual = vars(callback), vars(keras.callbacks.Callback)
         made = [n for n in inspect.signature(type(callback)).parameters if n in own]
         made = [f"{n} {own[n]}" for n in made if isinstance(own[n], (int, float, str))]
-        hooks = sorted(name for name in own if name.startswith("on_"))
+        hooks = [name for name in dir(callback) if name.startswith("on_") and name in usual]
+        hooks = [n for n in hooks if n in own or getattr(type(callback), n) is not usual[n]]
         parts.append(f"{type(callback).__name__}({', '.join(made + hooks)})")
     for name, value in others.items():
         if name != "verbose":
@@ -167,7 +170,8 @@ def noted(method, names):
         finally:
             running.pop()
             know_others(names)
-            state = random.getstate()  # which things of Keras draw from when they are made
+            # `settings` makes things of Keras anew, which draw random numbers. The notebook's stay.
+            state = random.getstate()
             history = getattr(result, "history", {}).items()
             reached = [f"; reached {k} {v[-1]:.4f}" for k, v in history if "accuracy" in k][-1:]
             parts = [call_text(name, model, **given), *reached, know_outputs(model, x, result)]
@@ -179,7 +183,7 @@ def noted(method, names):
 
 
 def note_figure(figure):
-    """Note what a figure shows; IPython asks each that it displays for JSON, and gets none."""
+    """Note what a figure shows, as its `_repr_json_`, which IPython calls when it displays one."""
     for model, name in networks.items():
         weights = model.get_weights()[0]
         if len(weights) == 784:  # of units that read images

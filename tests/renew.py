@@ -20,7 +20,7 @@ import tempfile
 import textwrap
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
-from itertools import count, pairwise, product, repeat
+from itertools import count, product, repeat
 from pathlib import Path
 
 import nbformat
@@ -37,8 +37,8 @@ from facts import IN_FACTS, NUMBER, SOME, TOKEN, read_facts, step_of, value_of
 RARE = 1e-4  # the share of numbers that another run may put outside their bands
 ISA = "ONEDNN_MAX_CPU_ISA"
 SETTINGS = [{}, {"TF_ENABLE_ONEDNN_OPTS": "0"}, {ISA: "SSE41"}, {ISA: "AVX2"}]
-# A band excludes mistakes if it has at most three units of its last decimal, or if its upper end
-# is less than 39 times its lower one: (39 - 1) / (39 + 1).
+# A band is kept if it has at most 3 units of its last decimal (and a bit, as these are floats), or
+# if high - low < 0.95 (high + low): its upper end is less than 39 times its lower one, by choice.
 NARROW, WIDE = 3.1, 0.95
 DEFINES = r"(?:reached \w+|read right) $"  # what stands before a number that gets a name
 # A share that has a name may be printed in other cells as it is, as percentage, or as count.
@@ -47,6 +47,7 @@ PRINTED_AS += ["6,000 × ", "6,000 − 6,000 × "]
 DIFFERENT = 4  # fewer different values may agree with those of another number by chance
 FOLDED = {"cellView": "form", "jupyter": {"source_hidden": True}, "tags": ["hide-input"]}
 COLAB = ["id", "colab", "outputId", "executionInfo", "base_uri"]  # what Colab adds to cells
+# As VS Code, Jupyter and Colab make them.
 RANDOM_ID = r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{8}|(?=.*\d)(?=.*[A-Z])[\w-]{12}"
 
 
@@ -73,28 +74,37 @@ def band_of(texts, is_percentage):
     decimals, n = max(len(text.partition(".")[2]) for text in texts), len(texts)
     step, both = 10.0**-decimals, np.array([-1, 1])
     is_share = is_percentage or (decimals > 2 and min(values) >= 0 and max(values) <= 1)
-    whole = (100 if is_percentage else 1) + step  # 0 and 100% have half a step beyond them
-    # Shares near their ends are spread to one side; their log-odds are not.
+    # Shares near 0 or 100% are spread to one side; their log-odds are not. Those of 0 and 100% are
+    # infinite, so all are moved by half a step, in a whole that is one step larger, and back.
+    whole = (100 if is_percentage else 1) + step
     spread = logit((values + step / 2) / whole) if is_share else values
     reach = np.std(spread, ddof=1) * np.sqrt(1 + 1 / n)
     ends = np.array(t.interval(1 - RARE, n - 1, spread.mean(), reach))
-    low, high = (whole * expit(ends) - step / 2 if is_share else ends) + both * step
+    low, high = (
+        whole * expit(ends) - step / 2 if is_share else ends
+    ) + both * step  # as they are rounded
     if min(values) >= 0:  # 0 is in the band if a run had it
         low = max(low, step if min(values) > 0 else 0)
-    high = min(high, whole - step if is_share else np.inf)
+    high = min(high, whole - step if is_share else np.inf)  # 100% at most
     return f"{low:.{decimals}f}", f"{high:.{decimals}f}"
 
 
 def can_fail(low, high):
-    """Return whether a band, two numbers as text, excludes what a mistake would bring."""
+    """Return whether a band, two numbers as text, is narrow enough to tell a mistake."""
     step, (low, high) = step_of(low), map(value_of, (low, high))
     return high - low <= NARROW * step or high - low < WIDE * (abs(high) + abs(low))
 
 
 def token_for(texts, before, after, cell_id, ranges):
-    """Return what stands in facts.txt for a number, its texts in several runs, in a line."""
-    for name, times in product(ranges[0], PRINTED_AS) if len(set(texts)) >= DIFFERENT else ():
+    """Return what stands in facts.txt for a number that differs: a name, a band, or neither.
+
+    texts: the number in several runs; before, after: what stands around it in the line;
+    ranges: the named numbers of each run, as {name: (low, high)}.
+    """
+    known_names = ranges[0] if len(set(texts)) >= DIFFERENT else ()
+    for name, times in product(known_names, PRINTED_AS):
         slot = TOKEN.fullmatch(f"{{{times}{name}}}")
+        # Of copies, as `is_within` narrows the ranges that it is given.
         if all(facts.is_within(text, slot, dict(known)) for text, known in zip(texts, ranges)):
             return slot[0]
     low, high = band_of(texts, after.startswith("%"))
@@ -102,9 +112,9 @@ def token_for(texts, before, after, cell_id, ranges):
         return "{…}"
     if not re.search(DEFINES, before):
         return f"{{{low} … {high}}}"
-    on = re.match(r"predict \[(.+?)\]; (\w+)", before)
+    on = re.search(r"predict \[(.+?)\]; (\w+)", before)
     name = f"{on[1]} on {on[2]}" if on else cell_id
-    while name in ranges[0]:
+    while name in ranges[0]:  # as in all runs
         name += " again"
     for text, known in zip(texts, ranges):
         known[name] = value_of(text) - 0.51e-4, value_of(text) + 0.51e-4
@@ -112,24 +122,31 @@ def token_for(texts, before, after, cell_id, ranges):
 
 
 def measured(lines, cell_id, ranges):
-    """Return a line of facts.txt for the same line of several runs, with bands where they differ."""
+    """Return a line of facts.txt for the same line of several runs.
+
+    Numbers that differ get a band or a name; words that differ in more than that are left out.
+    """
     found = ""
     for words in zip(*map(str.split, lines), strict=True):
-        parts = [re.split(f"({NUMBER})", word) for word in words]
+        parts = [re.split(f"({NUMBER})", word) for word in words]  # a text, a number, a text, …
         if len({tuple(part[::2]) for part in parts}) > 1:
             parts = [["{…}"]]
-        pieces = [*zip(*parts), ("",)]
-        for texts, (after, *_) in pairwise(pieces):
-            same = len(set(texts)) == 1
-            found += texts[0] if same else token_for(texts, found, after, cell_id, ranges)
+        for n, texts in enumerate(zip(*parts)):
+            if len(set(texts)) > 1:
+                found += token_for(texts, found, parts[0][n + 1], cell_id, ranges)
+            else:
+                found += texts[0]
         found += " "
     return found.rstrip()
 
 
 def with_all_titles(texts, old):
-    """Return facts of several runs, each with all lines that only some of them, or old ones, have."""
+    """Return facts of several runs, each with the kinds of titles of all of them.
+
+    Old kinds that no run has stay, too, unless it has none of them: then the titles are new.
+    """
     some = {line for text in texts for line in text.splitlines() if line.startswith(SOME)}
-    if some & {*old}:  # the old ones are not of other titles
+    if some & {*old}:
         some |= {line for line in old if line.startswith(SOME)}
     block = "\n".join(sorted(some))
     return [re.sub(rf"(?m)(^{SOME} .*\n?)+", lambda _: f"{block}\n", text) for text in texts]
@@ -144,21 +161,26 @@ def renew_facts(runs):
     new, ranges = [head.rstrip()], [{} for _ in runs]
 
     def lines_of(texts, old, varying):
-        """Return the lines for the texts that the cell puts out in several runs."""
-        held = [facts.with_tokens(*both, varying) for both in zip(texts, repeat(old), ranges)]
-        for lines in zip(*map(str.splitlines, texts + held), strict=True):
-            line, *others = lines[len(runs) :]
-            if {line} != {line, *others} or "(allowed: " in line:
-                line = measured(lines[: len(runs)], cell_id, ranges)
-            yield line
+        """Yield the lines of facts.txt for what a cell puts out in several runs.
+
+        An old line that allows the numbers of all runs stays. The others are measured.
+        """
+        allowed = [facts.with_tokens(*run, varying) for run in zip(texts, repeat(old), ranges)]
+        in_runs = zip(*map(str.splitlines, texts), strict=True)
+        for lines, (line, *others) in zip(in_runs, zip(*map(str.splitlines, allowed))):
+            holds = {line} == {line, *others} and "(allowed: " not in line
+            yield line if holds else measured(lines, cell_id, ranges)
 
     for cell_id in code_cells(read()):
         printed, noted = read_facts()[cell_id]
         texts = with_all_titles([run[cell_id]["facts"] for run in runs], noted)
-        noted = [*lines_of(texts, noted, IN_FACTS)]  # first, as facts define names
-        texts = [text_of(run[cell_id]["outputs"]) for run in runs]
-        lines = filter(TOKEN.search, lines_of(texts, printed, TOKEN))
-        printed = [f"> {line}" for line in lines]
+        try:
+            noted = [*lines_of(texts, noted, IN_FACTS)]  # first, as facts define names
+            texts = [text_of(run[cell_id]["outputs"]) for run in runs]
+            lines = filter(TOKEN.search, lines_of(texts, printed, TOKEN))
+            printed = [f"> {line}" for line in lines]
+        except ValueError:  # of zip
+            raise SystemExit(f"{cell_id} puts out more words in one run than in another.") from None
         new += [f"[{cell_id}]", *printed, *noted] if printed or noted else []
     facts.FACTS.write_text("\n".join([*new, ""]), encoding="utf-8")
 

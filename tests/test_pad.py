@@ -130,10 +130,10 @@ def test_sees_what_python_prepares(page, names):
 
 
 def test_learns_by_the_gradient(pad):
-    """One step towards a 9, in the last layer; its rate is 0.5 through the squares of its inputs."""
+    """One step towards a 9, in the last layer; its rate is 0.5 / the sum of its squared inputs."""
     script = """(pad, image) => {
       const old = pad.weights.slice();
-      pad.learnDigit(image, 9, 1, 1);
+      pad.learnDigit(image, 9, 1, 1);  // until its share is 1, in one step at most
       return [Array.from(pad.weights, (weight, i) => weight - old[i]), pad.readDigit(image).shares];
     }"""
     *_, (image,) = shown(pad, [STROKES[4]])
@@ -244,7 +244,7 @@ def test_is_used_from_the_keyboard(page, pad):
         assert pad.locator("output").inner_text() == said
 
     press(["ArrowUp"] * 12 + ["Space"] + ["ArrowDown"] * 24, SAYS[1])
-    press("777", SAYS[7])
+    press("777", SAYS[7])  # digits teach it
     pad.get_by_role("button", name="Forget").click()
     press([], SAYS[1])
     press(["Delete"], "Draw a digit.")
@@ -301,7 +301,7 @@ def test_second_fingers_and_palms_do_not_draw(page, pad):
     touch("End")
     assert draws_one_stroke()
     for palm in [(250, 250), (295, 250)]:  # on the paper, beside it
-        page.wait_for_timeout(600)
+        page.wait_for_timeout(600)  # until it no longer takes touches for the palm of before
         touch("Start", palm)
         pen("Pressed", 60, 60)
         touch("Move", (palm[0], 200))
