@@ -25,7 +25,6 @@ from nbval.plugin import IPyNbCell, IPyNbFile, coalesce_streams
 SYSTEM, RECORDER = "__import__('sys')", "__import__('recorder')"  # leave no names
 # A figure with such facts shows what a network computes, so each run draws another.
 OF_NETWORKS = r"\{|weights of|confusions of|makes of|\banswer"
-LONG = 600  # seconds, to load MNIST over a slow line; all else that is asked takes few
 kept = {}  # {cell id: {"outputs": list, "facts": text}}, of the cells that have run
 named = {}  # {name in facts.txt: (low, high)}, between which this run's number lies
 
@@ -37,7 +36,8 @@ class Notebook(IPyNbFile):
         super().setup()
         self.kernel.get_message = self.message
         self.ask(f"{SYSTEM}.path.insert(0, {str(common.TESTS)!r})")
-        if reason := self.ask(f"{RECORDER}.start(globals())"):
+        # MNIST may come over a slow line.
+        if reason := self.ask(f"{RECORDER}.start(globals())", timeout=600):
             common.missing(
                 f"MNIST can't be had ({reason}): connect to the internet, or copy "
                 "mnist.npz to .keras/datasets in your home folder"
@@ -75,11 +75,11 @@ class Notebook(IPyNbFile):
                 raise RuntimeError("The kernel has died.")
         raise Empty
 
-    def ask(self, expression):
+    def ask(self, expression, timeout=60):
         """Return the value of an expression in the kernel, unseen by the notebook."""
         asked = {"it": f"repr({expression})"}  # IPython cuts long lists, but no text
         reply = self.kernel.kc.execute(
-            "", silent=True, user_expressions=asked, reply=True, timeout=LONG
+            "", silent=True, user_expressions=asked, reply=True, timeout=timeout
         )
         answer = reply["content"]["user_expressions"]["it"]
         if answer["status"] == "error":
@@ -151,7 +151,8 @@ class Cell(IPyNbCell):
         if bool(old) != bool(png):
             found.append(f"a picture is {'not saved' if png else 'not drawn'}")
         elif png and not found:  # takes long
-            varies = re.search(OF_NETWORKS, "\n".join(facts.read_facts()[cell_id][1]))
+            _alt, *lines = facts.read_facts()[cell_id][1]
+            varies = re.search(OF_NETWORKS, "\n".join(lines))
             found = pictures.stale(old, png, noted["texts"], varies)
         return "\n".join(found)
 

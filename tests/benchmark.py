@@ -4,7 +4,7 @@
 
 trains every network of the table `repeats` times (3) with other seeds, and prints the median
 seconds of training and the mean test accuracy. The last column is the seconds of a published
-network, divided by those in which the fastest of the notebook's first reaches its accuracy.
+network, divided by those in which the fastest of the others first reaches its accuracy.
 """
 
 import sys
@@ -40,6 +40,7 @@ OWN = {
     "first": (names["build_model"]([128]), 10, 128, None),
     "convolutional": (convolutional, 7, 128, 0.005),
     "augmented": (keras.Sequential([names["augmentation"], convolutional]), 7, 128, 0.005),
+    # Not of the notebook: how fast one can be.
     "strides for pools": (network(conv(16, 5, 2), conv(32), pool(), conv(64)), 3, 128, 0.007),
     "quick": (network(conv(16, 5, 2), conv(32, 5, 2), layers.BatchNormalization()), 1, 64, 0.01),
 }

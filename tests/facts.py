@@ -92,10 +92,10 @@ def is_within(text, slot, ranges):
     if slot["minuend"]:
         ends = [value_of(slot["minuend"]) - end for end in ends]
     low, high = sorted(end / value_of(slot["factor"] or "1") for end in ends)
-    known_low, known_high = ranges.get(name) or named_bands()[name]
-    if low > known_high or high < known_low:
+    known = ranges.get(name) or named_bands().get(name)
+    if not known or low > known[1] or high < known[0]:  # not known if its line was deleted
         return False
-    ranges[name] = max(low, known_low), min(high, known_high)
+    ranges[name] = max(low, known[0]), min(high, known[1])
     return True
 
 

@@ -36,7 +36,8 @@ def keys_of(arrays):
     rows = arrays.reshape(len(arrays), int(np.prod(arrays.shape[1:])))
     weights = np.random.default_rng(rows.shape[1]).integers(2**62, size=rows.shape[1])
     keys = []
-    # Sums of values times random integers, modulo 2**64: they overflow on purpose.
+    # Sums of values times random integers, modulo 2**64: they overflow on purpose. Huge values,
+    # which fit no integer, are clipped.
     for part in np.array_split(rows, 1 + len(rows) // 1000):  # as all take much memory
         rounded = np.rint(1e4 * np.clip(np.nan_to_num(np.float64(part)), -2e5, 2e5))
         keys += (np.int64(rounded) @ weights).tolist()

@@ -23,7 +23,8 @@ from figures import NOT_KNOWN, counted, figure_text, texts_of
 from known import know, know_answers, number, recognised, rows_text, summary, values_text
 
 SHIFT = int(os.environ.get("SEED_SHIFT", "0"))  # other seeds for training, to measure bands
-UNTOLD = {"name", "seed", "axis"}  # say nothing about what a thing does
+# Say nothing about what a thing does; once built, a layer's axis of -1 is another number.
+UNTOLD = {"name", "seed", "axis"}
 TRAINS = ["fit", "train_on_batch"]
 METHODS = [*TRAINS, "evaluate", "predict", "__call__", "test_on_batch", "predict_on_batch"]
 JUDGED_FROM = 1000  # of so many images, known labels are compared with what a network reads
@@ -164,19 +165,18 @@ def noted(method, names):
             fitted.append(model)
             networks[model] = f"network {len(fitted)} of this cell"
         running.append(name)
-        result = None
         try:
             result = method(model, *args, **kwargs)
         finally:
             running.pop()
-            know_others(names)
-            # `settings` makes things of Keras anew, which draw random numbers. The notebook's stay.
-            state = random.getstate()
-            history = getattr(result, "history", {}).items()
-            reached = [f"; reached {k} {v[-1]:.4f}" for k, v in history if "accuracy" in k][-1:]
-            parts = [call_text(name, model, **given), *reached, know_outputs(model, x, result)]
-            notes.append("".join(parts))
-            random.setstate(state)
+        know_others(names)
+        # `settings` makes things of Keras anew, which draw random numbers. The notebook's stay.
+        state = random.getstate()
+        history = getattr(result, "history", {}).items()
+        reached = [f"; reached {k} {v[-1]:.4f}" for k, v in history if "accuracy" in k][-1:]
+        parts = [call_text(name, model, **given), *reached, know_outputs(model, x, result)]
+        notes.append("".join(parts))
+        random.setstate(state)
         return result
 
     return run

@@ -74,6 +74,7 @@ def band_of(texts, is_percentage):
     decimals, n = max(len(text.partition(".")[2]) for text in texts), len(texts)
     step, both = 10.0**-decimals, np.array([-1, 1])
     is_share = is_percentage or (decimals > 2 and min(values) >= 0 and max(values) <= 1)
+    # Of three decimals and more are accuracies, and losses below 1, which lean as they do.
     # Shares near 0 or 100% are spread to one side; their log-odds are not. Those of 0 and 100% are
     # infinite, so all are moved by half a step, in a whole that is one step larger, and back.
     whole = (100 if is_percentage else 1) + step

@@ -38,7 +38,7 @@ def test_file_is_what_jupyter_saves():
     assert not LOGS or "CI" not in os.environ, f"imports log; {TIDY}"
     if LOGS:
         warnings.warn(f"Imports log in {LOGS}; {TIDY}", stacklevel=1)
-    assert NOTEBOOK.stat().st_size < 1_700_000, "make figures smaller"
+    assert NOTEBOOK.stat().st_size < 1_700_000, "as larger ones open slowly, make figures smaller"
     counts = [cell.execution_count for cell in cells.values()]
     assert counts == list(range(1, len(cells) + 1)), "choose Run All, and save"
     for cell_id, cell in cells.items():

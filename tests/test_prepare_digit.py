@@ -269,7 +269,7 @@ Y, X = np.mgrid[:450, :600]
 AWAY, TURN = np.hypot(X - 300, Y - 220), np.arctan2(Y - 220, X - 300)
 NO_DIGIT = {  # the rule that refuses it: how bright a sheet is
     "blank": np.where(Y % 40 == 7, 0.65, 1),  # but ruled
-    "too pale": np.where(X > 300, 0.6, 1),  # a shadow, whose edge is pale without its ground
+    "too pale": np.where(X > 300, 0.6, 1),  # a shadow, of which only a pale edge is left
     "a blot": 1 - 0.26 * np.exp(-((X - 300) ** 2 + (Y - 200) ** 2) / 3200),
     "blurred": 1 - 0.25 * (((X - 300) / 300) ** 2 + ((Y - 225) / 225) ** 2),  # dark corners
     "uneven": 1 - 0.25 * (1 + np.sin(TURN)) * np.exp(-(((AWAY - 110) / 9) ** 2)),  # coffee
