@@ -24,7 +24,7 @@ from nbval.plugin import IPyNbCell, IPyNbFile, coalesce_streams
 
 SYSTEM, RECORDER = "__import__('sys')", "__import__('recorder')"  # leave no names
 # A figure with such facts shows what a network computes, so each run draws another.
-OF_NETWORKS = r"\{|weights of|confusions of|makes of|\banswer"
+OF_NETWORKS = r"\{|weights of|confusions of|makes of|\banswer|\bshare"
 kept = {}  # {cell id: {"outputs": list, "facts": text}}, of the cells that have run
 named = {}  # {name in facts.txt: (low, high)}, between which this run's number lies
 

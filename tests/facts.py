@@ -20,7 +20,7 @@ TOKEN = re.compile(
     rf"|(?:(?P<minuend>{PLAIN}) − )?(?:(?P<factor>{PLAIN}) × )?(?P<refers>{NAME}))\}}"
 )
 # In facts, decimals differ a little on another processor, too.
-IN_FACTS = re.compile(rf"{TOKEN.pattern}|(?P<decimal>(?<![\w.,#])-?\d[\d,]*\.\d{{3,}}(?![\w.]))")
+IN_FACTS = re.compile(rf"{TOKEN.pattern}|(?P<decimal>(?<![\w.,#])-?\d[\d,]*\.\d+(?![\w.]))")
 SOME = "some titles:"  # begins a fact that some runs have
 
 
@@ -82,8 +82,10 @@ def is_within(text, slot, ranges):
     if slot["any"]:
         return True
     value, step = value_of(text), step_of(text)
-    if slot.lastgroup == "decimal":
-        return abs(value - value_of(slot[0])) < 1.5 * min(step, step_of(slot[0]))
+    if slot.lastgroup == "decimal":  # has four digits, at most four of them decimals
+        wanted = value_of(slot[0])
+        exponent = int(f"{wanted:e}".split("e")[1])
+        return abs(value - wanted) < 1.5 * max(1e-4, 10.0 ** (exponent - 3))
     if slot["low"] and not value_of(slot["low"]) <= value <= value_of(slot["high"]):
         return False
     if not (name := slot["defines"] or slot["refers"]):

@@ -68,7 +68,9 @@ def colours_text(images):
     for image in images:
         values, clim = np.ma.masked_invalid(image.get_array()), image.get_clim()
         own = values.ndim == 2 and not np.allclose(clim, [values.min(), values.max()])
-        texts[image.get_cmap().name + alpha_text(image) + f" from {span(*clim)}" * own] = None
+        name = image.get_cmap().name  # versions of Matplotlib name one's own differently
+        name = name if name in mpl.colormaps else to_hex(image.get_cmap()(0.5))
+        texts[name + alpha_text(image) + f" from {span(*clim)}" * own] = None
     return " and ".join(texts)
 
 
@@ -83,9 +85,8 @@ def images_text(images):
     alike = len({array.shape for array in unknown}) == 1
     yield from (f"values: {summary(part)}" for part in ([unknown] if alike else unknown))
     titles = [told(words(image.axes.title), entry) for image, entry in zip(images, found)]
-    if sum("right" in title for title in titles) > 1:
-        # Which ones are read right differs from run to run, but not what is said of these. (If
-        # it is but one, as the 7 of `edge`, it is chosen.)
+    if sum(bool(re.search(r"\bright\b", title)) for title in titles) > 1:
+        # Which ones are read right differs from run to run, but not what is said of these.
         kinds = {re.sub(r"[\d.]+(?=%)", "…", title) for title in titles}
         yield from (f"{SOME} {kind}" for kind in sorted(kinds))
     elif any(titles):
@@ -205,7 +206,8 @@ def axes_text(axes, image):
 def texts_of(figure):
     """Yield each text of a figure, its box as shares of the picture, and whether axes are behind.
 
-    The box is (left, bottom, right, top), from the lower left. Ticks are left out.
+    The box is (left, bottom, right, top), from the lower left. Labels of ticks are left out, as
+    Matplotlib also keeps some that it does not draw.
     """
     renderer = figure.canvas.get_renderer()
     whole = figure.get_tightbbox(renderer).padded(mpl.rcParams["savefig.pad_inches"])
@@ -217,7 +219,7 @@ def texts_of(figure):
             pixels = text.get_window_extent(renderer)
             box = pixels.transformed(shares).extents
             is_over = pixels.count_overlaps([axes.bbox for axes in figure.axes]) > 0
-            if box.min() >= 0 and box.max() <= 1:
+            if box.min() >= 0 and box.max() <= 1:  # else it is cut off
                 yield " ".join(text.get_text().split()), box.round(5).tolist(), bool(is_over)
 
 

@@ -39,8 +39,8 @@ def keys_of(arrays):
     # Sums of values times random integers, modulo 2**64: they overflow on purpose. Huge values,
     # which fit no integer, are clipped.
     for part in np.array_split(rows, 1 + len(rows) // 1000):  # as all take much memory
-        rounded = np.rint(1e4 * np.clip(np.nan_to_num(np.float64(part)), -2e5, 2e5))
-        keys += (np.int64(rounded) @ weights).tolist()
+        rounded = np.rint(1e4 * np.clip(np.nan_to_num(part.astype(float)), -2e5, 2e5))
+        keys += (rounded.astype(np.int64) @ weights).tolist()
     return keys
 
 
@@ -114,17 +114,19 @@ def told(title, image):
 
     Such a digit is "right" if it is both, "another" if it is neither, and stays as it is with an
     image that has no label. A percentage becomes "share" if it is that of the answer. Of several
-    networks, that which read the image last counts.
+    networks, that which read the image last counts. A digit alone says what the image is.
     """
     ten = answers.get(image)
     answer, percent = (None, np.nan) if ten is None else (ten.argmax(), 100 * ten.max())
+
+    def share(found):
+        return "share" if abs(float(found[0]) - percent) < 0.51 * step_of(found[0]) else found[0]
 
     def word(digit):
         says = int(digit[0]) == image.label, int(digit[0]) == answer
         return {(1, 1): "right", (1, 0): "label", (0, 1): "answer", (0, 0): "another"}[says]
 
-    def share(found):
-        return "share" if abs(float(found[0]) - percent) < 0.51 * step_of(found[0]) else found[0]
-
-    title = title if image.label is None else re.sub(DIGIT, word, title)
-    return re.sub(r"(?<![\d.,])\d+(?:\.\d+)?(?=%)", share, title)
+    title = re.sub(r"(?<![\d.,])\d+(?:\.\d+)?(?=%)", share, title)
+    if len(re.findall(DIGIT, title)) == 1 and "share" not in title:
+        answer = None
+    return title if image.label is None else re.sub(DIGIT, word, title)

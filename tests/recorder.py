@@ -129,7 +129,9 @@ def call_text(method, model, x, y=None, validation_data=None, callbacks=None, **
             f"metrics {settings(metrics)}",
             settings(model),
         ]
-    for callback in callbacks or []:  # what it was made with, and the methods that it has
+    for callback in keras.tree.flatten(
+        callbacks or []
+    ):  # what it was made with, and the methods that it has
         own, usual = vars(callback), vars(keras.callbacks.Callback)
         made = [n for n in inspect.signature(type(callback)).parameters if n in own]
         made = [f"{n} {own[n]}" for n in made if isinstance(own[n], (int, float, str))]
@@ -157,7 +159,7 @@ def noted(method, names):
         (_, x), *others = signature.bind(*args, **kwargs).arguments.items()
         given = {"x": x, **dict(others)}  # the first may have another name, such as "inputs"
         if "verbose" in signature.parameters and "verbose" not in given:
-            kwargs["verbose"] = 0  # Jupyter clears bars, nbval would not
+            kwargs["verbose"] = 0  # nbval keeps the bars that `clear_output` removes in Jupyter
         # All runs show the same until the first training, which begins with another seed.
         if name in TRAINS and not networks and SHIFT:
             keras.utils.set_random_seed(SHIFT)
@@ -222,7 +224,7 @@ def start(names):
     for name in METHODS:
         setattr(keras.Model, name, noted(getattr(keras.Model, name), names))
     Figure._repr_json_ = note_figure
-    seed = keras.utils.set_random_seed
+    set_seed = keras.utils.set_random_seed
     # After the first training, see `noted`, all seeds of the notebook are shifted.
-    keras.utils.set_random_seed = lambda n: seed(n + (SHIFT if networks else 0))
+    keras.utils.set_random_seed = lambda seed: set_seed(seed + (SHIFT if networks else 0))
     return ""

@@ -169,8 +169,13 @@ def renew_facts(runs):
         allowed = [facts.with_tokens(*run, varying) for run in zip(texts, repeat(old), ranges)]
         in_runs = zip(*map(str.splitlines, texts), strict=True)
         for lines, (line, *others) in zip(in_runs, zip(*map(str.splitlines, allowed))):
-            holds = {line} == {line, *others} and "(allowed: " not in line
-            yield line if holds else measured(lines, cell_id, ranges)
+            if {line} == {line, *others} and "(allowed: " not in line:
+                yield line
+                continue
+            for old_name in re.findall(r"\{([a-z][\w -]*) = ", f"{line} {others}"):
+                for known in ranges:
+                    known.pop(old_name, None)  # it is measured anew
+            yield measured(lines, cell_id, ranges)
 
     for cell_id in code_cells(read()):
         printed, noted = read_facts()[cell_id]

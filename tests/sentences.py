@@ -9,7 +9,7 @@ import re
 from facts import step_of, value_of
 
 A_NUMBER = r"(?<![\w.,])[−-]?\d+(?:,\d{3})*(?:\.\d+)?(?![\d,]*\d)"
-# 97.6% or 17 points; 101,770; 0.20.
+# 97.6% or 17 points; 101,770, but no part of 5−101,770; 0.20.
 RESULT = (
     rf"(?:{A_NUMBER}(?=\s?%| points?\b))|(?<![\w.,−-])[−-]?\d+(?:,\d{{3}})+|(?<![\w.])[−-]?\d+\.\d+"
 )

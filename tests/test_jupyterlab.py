@@ -43,7 +43,7 @@ def lab(tmp_path):
     env = dict.fromkeys(["HOME", "USERPROFILE", "KERAS_HOME"], str(path.parent))
     env |= dict.fromkeys(["http_proxy", "https_proxy"], "http://127.0.0.1:9")
     env |= dict.fromkeys(["PYTHONOPTIMIZE", "TF_USE_LEGACY_KERAS", "KERAS_MAX_EPOCHS"], "1")
-    env |= {"MPLBACKEND": "Agg", "PYTHONIOENCODING": "utf-8"}
+    env["MPLBACKEND"] = "Agg"
     env["JUPYTERLAB_SETTINGS_DIR"] = str(tmp_path)
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]

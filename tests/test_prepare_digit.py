@@ -287,7 +287,7 @@ BAD |= {
     "complex": (SCANS[0] * 1j, "finite numbers.*complex"),
     "empty": (np.empty((0, 28)), "finite numbers.*zero-size"),
     "many images": (np.zeros((5, 28, 28, 1)), "height, width.*28, 1"),
-    "None": (None, "JPEG or PNG.*got 0"),
+    "None": (None, "JPEG or PNG.*got 0"),  # sides, of the two that a picture has
     "no file": ("nowhere.png", "JPEG or PNG.*No such file.*nowhere.png"),
     "bytes": (b"%PDF-1.7", "^Give a JPEG or PNG, [^<>]* cannot identify image file[.]$"),
     "too pale": (np.uint8(255 - 0.08 * (255 - np.asarray(drawing(3)))), "is too pale"),

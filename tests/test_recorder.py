@@ -231,12 +231,13 @@ def test_bands_and_names_are_measured_from_runs(own_facts, monkeypatch):
         noted = {"fit": f"fit; reached val_accuracy {right:.4f}", "later": "title"}
         outputs = {cell: [{"text": text}] for cell, text in printed.items()}
         runs.append({c: {"outputs": outputs[c], "facts": noted[c]} for c in noted})
+    facts.FACTS.write_text(FACTS.replace("0.96 …", "0.98 …"), encoding="utf-8")  # too narrow
     monkeypatch.setattr(renew, "read", lambda: None)
     monkeypatch.setattr(renew, "code_cells", lambda notebook: ["fit", "later"])
     renew.renew_facts(runs)
     text = facts.FACTS.read_text(encoding="utf-8")
-    assert "\n> val_accuracy: {first}\nfit; reached val_accuracy {first = 0.9" in text
-    assert "\n> {100 × first}% of them, loss {0.0" in text
+    assert "\n> val_accuracy: {fit}\nfit; reached val_accuracy {fit = 0.9" in text
+    assert "\n> {100 × fit}% of them, loss {0.0" in text
 
 
 def test_cells_get_readable_names_and_are_folded():
