@@ -37,9 +37,9 @@ from facts import IN_FACTS, NUMBER, SOME, TOKEN, read_facts, step_of, value_of
 RARE = 1e-4  # the share of numbers that another run may put outside their bands
 ISA = "ONEDNN_MAX_CPU_ISA"
 SETTINGS = [{}, {"TF_ENABLE_ONEDNN_OPTS": "0"}, {ISA: "SSE41"}, {ISA: "AVX2"}]
-# A band is kept if it has at most 3 units of its last decimal (and a bit, as these are floats), or
+# A band is kept if it has at most 9 units of its last decimal (and a bit, as these are floats), or
 # if high - low < 0.95 (high + low): its upper end is less than 39 times its lower one, by choice.
-NARROW, WIDE = 3.1, 0.95
+NARROW, WIDE = 9.1, 0.95
 DEFINES = r"(?:reached \w+|read right) $"  # what stands before a number that gets a name
 # A share that has a name may be printed in other cells as it is, as percentage, or as count.
 PRINTED_AS = ["", "1 − ", "100 × ", "100 − 100 × ", "10,000 × ", "10,000 − 10,000 × "]
