@@ -20,7 +20,7 @@ TOKEN = re.compile(
     rf"|(?:(?P<minuend>{PLAIN}) − )?(?:(?P<factor>{PLAIN}) × )?(?P<refers>{NAME}))\}}"
 )
 # In facts, decimals differ a little on another processor, too.
-IN_FACTS = re.compile(rf"{TOKEN.pattern}|(?P<decimal>(?<![\w.,#])-?\d[\d,]*\.\d+(?![\w.]))")
+IN_FACTS = re.compile(rf"{TOKEN.pattern}|(?P<decimal>(?<![\w.,#])-?\d[\d,]*\.\d{{3,}}(?![\w.]))")
 SOME = "some titles:"  # begins a fact that some runs have
 
 
