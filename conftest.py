@@ -23,8 +23,8 @@ from nbformat import NotebookNode
 from nbval.plugin import IPyNbCell, IPyNbFile, coalesce_streams
 
 SYSTEM, RECORDER = "__import__('sys')", "__import__('recorder')"  # leave no names
-# A figure with such facts shows what a network computes, so each run draws another.
-OF_NETWORKS = r"\{|weights of|confusions of|makes of|\banswer|\bshare"
+# A figure with such facts shows images that a network makes or chooses: each run draws others.
+OF_NETWORKS = r"weights of|confusions of|makes of|\banswer|\bshare"
 kept = {}  # {cell id: {"outputs": list, "facts": text}}, of the cells that have run
 named = {}  # {name in facts.txt: (low, high)}, between which this run's number lies
 
@@ -84,9 +84,8 @@ class Notebook(IPyNbFile):
         answer = reply["content"]["user_expressions"]["it"]
         if answer["status"] == "error":
             raise RuntimeError("\n".join(answer["traceback"]))
-        text = ast.literal_eval(
-            answer["data"]["text/plain"]
-        )  # IPython shows texts in quotes
+        # IPython shows texts in quotes.
+        text = ast.literal_eval(answer["data"]["text/plain"])
         return ast.literal_eval(text)
 
 
@@ -152,8 +151,9 @@ class Cell(IPyNbCell):
             found.append(f"a picture is {'not saved' if png else 'not drawn'}")
         elif png and not found:  # takes long
             _alt, *lines = facts.read_facts()[cell_id][1]
-            varies = re.search(OF_NETWORKS, "\n".join(lines))
-            found = pictures.stale(old, png, noted["texts"], varies)
+            other_images = re.search(OF_NETWORKS, "\n".join(lines))
+            varies = other_images or "{" in "".join(lines)
+            found = pictures.stale(old, png, noted["texts"], varies, other_images)
         return "\n".join(found)
 
 

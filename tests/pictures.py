@@ -7,7 +7,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from PIL import Image
 
 # Least correlations of whole pictures, made smaller by 4 (the first), or by 16.
-EQUAL, OTHER_VERSION, VARIED = 0.98, 0.9, 0.05
+EQUAL, OTHER_VERSION, VARIED, OTHER_IMAGES = 0.98, 0.9, 0.7, 0.05
 REACH = 8  # pixels by which a text may stand elsewhere, as the figure around it varies
 INK = 50  # of 255; pixels that differ by more are others
 LEAST = 6  # pixels are others if a letter is another; if the text is the same, none
@@ -25,11 +25,11 @@ def shows(old, new, box):
     return other.sum(axis=(2, 3)).min() < LEAST
 
 
-def stale(saved, new, texts, varies):
+def stale(saved, new, texts, varies, other_images):
     """Return what the saved picture, PNG bytes, does not show as the new one does.
 
     texts: (text, box, whether it stands over what is drawn) of the new one, compared if both were
-    made by one version of Matplotlib; varies: each run draws other lines or images.
+    made by one version of Matplotlib; varies, other_images: each run draws other lines, or images.
     """
     pictures = [Image.open(BytesIO(png)) for png in (saved, new)]
     is_other_version = len({picture.info.get("Software") for picture in pictures}) > 1
@@ -37,7 +37,8 @@ def stale(saved, new, texts, varies):
     if max(abs(np.subtract(old.size, now.size)) / now.size) > 0.05:
         return [f"the saved picture has another size: {old.size}, not {now.size}"]
     old, found = old.resize(now.size), []
-    least = VARIED if varies else OTHER_VERSION if is_other_version else EQUAL
+    least = OTHER_VERSION if is_other_version else EQUAL
+    least = OTHER_IMAGES if other_images else VARIED if varies else least
     block = 4 if least == EQUAL else 16
     blocks = [np.ravel(picture.reduce(block)).astype(float) for picture in (old, now)]
     correlation = np.corrcoef(*blocks)[0, 1]

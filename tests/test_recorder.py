@@ -172,10 +172,10 @@ def drawn(title="Loss falls", label="epoch", level=0.0):
 @pytest.mark.parametrize("varies", [False, True])
 def test_texts_of_saved_pictures_are_compared_where_they_stand(varies):
     new, texts = drawn()
-    assert not pictures.stale(drawn(level=2.0 * varies)[0], new, texts, varies)
+    assert not pictures.stale(drawn(level=2.0 * varies)[0], new, texts, varies, False)
     for missing, change in {"Loss falls": {"title": "Loss fails"}, "epoch": {"label": ""}}.items():
         saved, _ = drawn(level=2.0 * varies, **change)
-        assert f'"{missing}"' in str(pictures.stale(saved, new, texts, varies)), change
+        assert f'"{missing}"' in str(pictures.stale(saved, new, texts, varies, False)), change
 
 
 FACTS = """
