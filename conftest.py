@@ -24,7 +24,7 @@ from nbval.plugin import IPyNbCell, IPyNbFile, coalesce_streams
 
 SYSTEM, RECORDER = "__import__('sys')", "__import__('recorder')"  # leave no names
 # A figure with such facts shows images that a network makes or chooses: each run draws others.
-OF_NETWORKS = r"weights of|confusions of|makes of|\banswer|\bshare"
+OF_NETWORKS = r"weights of|confusions of|makes of|\banswer"
 kept = {}  # {cell id: {"outputs": list, "facts": text}}, of the cells that have run
 named = {}  # {name in facts.txt: (low, high)}, between which this run's number lies
 
@@ -152,7 +152,7 @@ class Cell(IPyNbCell):
         elif png and not found:  # takes long
             _alt, *lines = facts.read_facts()[cell_id][1]
             other_images = re.search(OF_NETWORKS, "\n".join(lines))
-            varies = other_images or "{" in "".join(lines)
+            varies = other_images or re.search(r"\{|\bshare", "".join(lines))
             found = pictures.stale(old, png, noted["texts"], varies, other_images)
         return "\n".join(found)
 
