@@ -218,18 +218,19 @@ def photographs(digits, n, **options):
     return made, digits[1][which]
 
 
-MANY = [(1000, 30, {"sizes": (60, 3000)}), (200, 4, CRISP | {"sizes": (60, 60)})]
-MANY += [(200, 4, CRISP | {"kind": kind}) for kind in KINDS]
-MANY = [(40, 3, {}), *(pytest.param(*many, marks=pytest.mark.slow) for many in MANY)]
+# How many photographs; how many may be lost, and how many of these refused
+MANY = [(1000, 30, 15, {"sizes": (60, 3000)}), (200, 3, 2, CRISP | {"sizes": (60, 60)})]
+MANY += [(200, 3, 2 + (kind == "shadow"), CRISP | {"kind": kind}) for kind in KINDS]
+MANY = [(40, 3, 2, {}), *(pytest.param(*many, marks=pytest.mark.slow) for many in MANY)]
 
 
-@pytest.mark.parametrize(("n", "most", "options"), MANY)
-def test_reads_photographs(read_all, digits, n, most, options):
+@pytest.mark.parametrize(("n", "lost", "refused", "options"), MANY)
+def test_reads_photographs(read_all, digits, n, lost, refused, options):
     made, labels = photographs(digits, n, **options)
     found, sure = read_all(made)
     wrong = (found != labels) & (found != -1)
-    assert np.sum(found != labels) <= most
-    assert np.sum(found == -1) <= max(2, 0.015 * n)
+    assert np.sum(found != labels) <= lost
+    assert np.sum(found == -1) <= refused
     assert np.sum(wrong & (sure > 0.5)) <= max(2, 0.015 * n)
 
 
