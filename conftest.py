@@ -168,6 +168,17 @@ def pytest_collect_file(file_path, parent):
     return None
 
 
+@pytest.fixture(scope="session")
+def runs():
+    """What cells print, as [{cell id: text}, ...]: as saved, and in this run, if all have run."""
+    saved = common.code_cells(common.read())
+    return [
+        {cell_id: common.text_of(cell["outputs"]) for cell_id, cell in cells.items()}
+        for cells in (saved, kept)
+        if cells.keys() == saved.keys()
+    ]
+
+
 def pytest_sessionfinish(session):
     """Keep what cells put out if all have run to their end, with differences or without."""
     path = session.config.option.keep

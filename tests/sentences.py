@@ -41,6 +41,13 @@ def bound(source, printed):
     return eval(code, {"__builtins__": {}})
 
 
+def holds(claim, printed):
+    """Return whether "a < b" is so, where both sides are expressions as in `bound`."""
+    sides = claim.removeprefix("always: ").split(" < ")
+    smaller, larger = (bound(side, printed) for side in sides)
+    return smaller < larger
+
+
 def mistakes(text, entries, printed):
     """Yield what is wrong with the numbers of a text.
 
@@ -52,8 +59,7 @@ def mistakes(text, entries, printed):
         if not matches:
             yield f"has no longer the words {words!r}"
         if " < " in source:
-            smaller, larger = (bound(side, printed) for side in source.split(" < "))
-            if not smaller < larger:
+            if not holds(source, printed):
                 yield f"{words!r}, but not {source}"
             continue
         for match in matches:

@@ -110,6 +110,15 @@ def test_numbers_in_sentences_are_those_that_cells_print():
     assert not wrong, "tests/numbers.txt says what they are bound to:\n" + "\n".join(wrong)
 
 
+def test_what_the_text_concludes_is_so_in_this_run(runs):
+    lines = (
+        line for lines in facts.sections(common.TESTS / "numbers.txt").values() for line in lines
+    )
+    claims = [line.split(" ← ")[1] for line in lines if " ← always: " in line]
+    assert len(claims) > 5
+    assert not [claim for claim in claims for run in runs if not sentences.holds(claim, run)]
+
+
 def test_build_model_builds_what_is_asked_for(names):
     _, *layers = names["build_model"]([64, 32], activation="tanh").layers
     built = [(layer.units, layer.activation.__name__) for layer in layers]
